@@ -1,0 +1,2 @@
+//! The TrustNet program.
+fn main() {}
