@@ -8,7 +8,8 @@
 use std::fmt;
 
 use ed25519_dalek::Signer as _;
-use serde::{Deserialize, Serialize};
+
+use crate::hex_bytes::hex_bytes;
 
 /// Domain strings. None is a prefix of another, so no two uses can ever hash or sign the same bytes.
 pub mod domain {
@@ -55,8 +56,10 @@ pub mod domain {
 }
 
 /// A 32-byte BLAKE3 hash. Shown as 64 lowercase hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Hash32(pub [u8; 32]);
+
+hex_bytes!(Hash32, 32, "a hash");
 
 impl fmt::Display for Hash32 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,8 +98,10 @@ pub fn sign_bytes(domain: &str, chain_id: &str, fields: &[&[u8]]) -> Vec<u8> {
 }
 
 /// An Ed25519 public key, as 32 bytes. Shown as 64 lowercase hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey(pub [u8; 32]);
+
+hex_bytes!(PublicKey, 32, "a public key");
 
 impl PublicKey {
     /// Whether `signature` by this key over `message` is valid under ZIP 215.
@@ -142,24 +147,7 @@ impl fmt::Debug for Signature {
     }
 }
 
-// serde implements arrays up to 32 only; two halves encode to the same 64 bytes.
-impl Serialize for Signature {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (a, b) = self.0.split_at(32);
-        (<[u8; 32]>::try_from(a).unwrap_or_default(), <[u8; 32]>::try_from(b).unwrap_or_default())
-            .serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Signature {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (a, b) = <([u8; 32], [u8; 32])>::deserialize(deserializer)?;
-        let mut out = [0; 64];
-        out[..32].copy_from_slice(&a);
-        out[32..].copy_from_slice(&b);
-        Ok(Self(out))
-    }
-}
+hex_bytes!(Signature, 64, "a signature");
 
 /// A secret key. Never shown, never serialised; wiped from memory when dropped.
 #[derive(Clone)]
