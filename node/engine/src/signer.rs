@@ -1,0 +1,288 @@
+//! The signing room: the only place that holds the validator key, and nothing else.
+//!
+//! It signs one value per (height, round, step) and never goes back, whatever the rest of the engine
+//! asks for. The caller makes [`Signer::record`] durable before a signature leaves the node.
+
+use serde::{Deserialize, Serialize};
+use trustnet_bft as bft;
+use trustnet_ledger::codec::{self, CodecError};
+use trustnet_ledger::crypto::{Hash32, PublicKey, SecretKey, Signature};
+
+use crate::block::{proposal_sign_bytes, vote_sign_bytes};
+
+/// Version of the signer record.
+pub const SIGN_RECORD_VERSION: u8 = 1;
+/// The largest encoded signer record, in bytes.
+pub const MAX_SIGN_RECORD_BYTES: usize = 512;
+
+/// What this validator last signed, and what it is locked on: enough never to contradict itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignRecord {
+    /// [`SIGN_RECORD_VERSION`].
+    pub version: u8,
+    /// Height of the last signature.
+    pub height: u64,
+    /// Round of the last signature.
+    pub round: u32,
+    /// Proposal signed in that round: value and proof-of-lock round.
+    pub proposed: Option<(Hash32, Option<u32>)>,
+    /// Prevote signed in that round (inner `None` is nil).
+    pub prevoted: Option<Option<Hash32>>,
+    /// Precommit signed in that round (inner `None` is nil).
+    pub precommitted: Option<Option<Hash32>>,
+    /// Locked round and value of the height.
+    pub locked: Option<(u32, Hash32)>,
+    /// Valid round and value of the height.
+    pub valid: Option<(u32, Hash32)>,
+}
+
+impl SignRecord {
+    /// Encodes the record.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Decodes a record from disk.
+    ///
+    /// # Errors
+    /// [`CodecError`] when the bytes are not a record of this version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        let record: Self = codec::decode(bytes, MAX_SIGN_RECORD_BYTES)?;
+        if record.version == SIGN_RECORD_VERSION {
+            Ok(record)
+        } else {
+            Err(CodecError::Version(record.version))
+        }
+    }
+
+    /// As the memory with which the consensus core is restored.
+    pub fn memory(&self) -> bft::Memory {
+        let value = |hash: Hash32| bft::ValueId(hash.0);
+        let step = match (self.prevoted, self.precommitted) {
+            (_, Some(_)) => bft::Step::Precommit,
+            (Some(_), None) => bft::Step::Prevote,
+            (None, None) => bft::Step::Propose,
+        };
+        bft::Memory {
+            height: self.height,
+            round: self.round,
+            step,
+            proposed: self.proposed.map(|(hash, pol_round)| (value(hash), pol_round)),
+            prevoted: self.prevoted.map(|vote| vote.map(value)),
+            precommitted: self.precommitted.map(|vote| vote.map(value)),
+            locked: self.locked.map(|(round, hash)| (round, value(hash))),
+            valid: self.valid.map(|(round, hash)| (round, value(hash))),
+        }
+    }
+}
+
+/// Why a signature was refused. Seeing one means that the rest of the engine is wrong or was misled;
+/// silence is the safe answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The slot lies before the last signed one.
+    #[error("this validator has already signed at a later height or round")]
+    Earlier,
+    /// Something else was signed in this slot.
+    #[error("this validator has already signed something else in this height, round and step")]
+    Contradicts,
+    /// The signer record was lost and the slot may have been signed before.
+    #[error("the signer record was lost and this round may have been signed before")]
+    BelowFloor,
+}
+
+/// Holds the validator key and the record of what it signed.
+pub struct Signer {
+    key: SecretKey,
+    chain_id: String,
+    record: Option<SignRecord>,
+    floor: Option<(u64, u32)>,
+}
+
+impl Signer {
+    /// A signer that continues after `record`.
+    pub fn new(key: SecretKey, chain_id: &str, record: Option<SignRecord>) -> Self {
+        Self { key, chain_id: chain_id.to_owned(), record, floor: None }
+    }
+
+    /// The validator's public key.
+    pub fn public(&self) -> PublicKey {
+        self.key.public()
+    }
+
+    /// What was signed last.
+    pub fn record(&self) -> Option<&SignRecord> {
+        self.record.as_ref()
+    }
+
+    /// Refuses every slot up to and with (`height`, `round`) from here on.
+    pub fn raise_floor(&mut self, height: u64, round: u32) {
+        self.floor = self.floor.max(Some((height, round)));
+    }
+
+    /// Whether a slot is refused because the signer record was lost.
+    pub fn is_below_floor(&self, height: u64, round: u32) -> bool {
+        self.floor.is_some_and(|floor| (height, round) <= floor)
+    }
+
+    /// Signs a transaction of the validator itself (its attestations of uptime).
+    pub fn sign_transaction(&self, message: &[u8]) -> Signature {
+        self.key.sign(message)
+    }
+
+    /// Signs a vote, once per slot. `memory` is the core's, for lock and valid value.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the slot lies behind or was used for something else.
+    pub fn sign_vote(&mut self, vote: &bft::Vote, memory: &bft::Memory) -> Result<Signature, Refusal> {
+        let value = vote.value.map(|value| Hash32(value.0));
+        let mut record = self.slot(vote.height, vote.round)?;
+        let taken = match vote.kind {
+            bft::VoteKind::Prevote if record.prevoted.is_none() && record.precommitted.is_some() => {
+                return Err(Refusal::Earlier);
+            }
+            bft::VoteKind::Prevote => &mut record.prevoted,
+            bft::VoteKind::Precommit => &mut record.precommitted,
+        };
+        if taken.is_some_and(|signed| signed != value) {
+            return Err(Refusal::Contradicts);
+        }
+        *taken = Some(value);
+        self.remember(record, memory);
+        Ok(self.key.sign(&vote_sign_bytes(&self.chain_id, vote)))
+    }
+
+    /// Signs a proposal, once per round.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the round lies behind or another proposal was signed in it.
+    pub fn sign_proposal(
+        &mut self,
+        proposal: &bft::Proposal,
+        memory: &bft::Memory,
+    ) -> Result<Signature, Refusal> {
+        let mut record = self.slot(proposal.height, proposal.round)?;
+        let signed = (Hash32(proposal.value.0), proposal.pol_round);
+        if record.proposed.is_some_and(|other| other != signed) {
+            return Err(Refusal::Contradicts);
+        }
+        record.proposed = Some(signed);
+        self.remember(record, memory);
+        Ok(self.key.sign(&proposal_sign_bytes(&self.chain_id, proposal)))
+    }
+
+    /// The record of a slot's round: the last one, or a fresh one for a later round.
+    fn slot(&self, height: u64, round: u32) -> Result<SignRecord, Refusal> {
+        if self.is_below_floor(height, round) {
+            return Err(Refusal::BelowFloor);
+        }
+        match &self.record {
+            Some(last) if (height, round) < (last.height, last.round) => Err(Refusal::Earlier),
+            Some(last) if (height, round) == (last.height, last.round) => Ok(last.clone()),
+            _ => Ok(SignRecord {
+                version: SIGN_RECORD_VERSION,
+                height,
+                round,
+                proposed: None,
+                prevoted: None,
+                precommitted: None,
+                locked: None,
+                valid: None,
+            }),
+        }
+    }
+
+    fn remember(&mut self, mut record: SignRecord, memory: &bft::Memory) {
+        if memory.height == record.height {
+            record.locked = memory.locked.map(|(round, value)| (round, Hash32(value.0)));
+            record.valid = memory.valid.map(|(round, value)| (round, Hash32(value.0)));
+        }
+        self.record = Some(record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: bft::ValueId = bft::ValueId([1; 32]);
+    const B: bft::ValueId = bft::ValueId([2; 32]);
+
+    fn signer() -> Signer {
+        Signer::new(SecretKey::from_seed(&[7; 32]), "test", None)
+    }
+
+    fn memory(height: u64, round: u32) -> bft::Memory {
+        bft::Memory {
+            height,
+            round,
+            step: bft::Step::Propose,
+            proposed: None,
+            prevoted: None,
+            precommitted: None,
+            locked: None,
+            valid: None,
+        }
+    }
+
+    fn vote(kind: bft::VoteKind, height: u64, round: u32, value: Option<bft::ValueId>) -> bft::Vote {
+        bft::Vote { kind, height, round, value, validator: 0 }
+    }
+
+    #[test]
+    fn one_slot_takes_one_value_and_gives_the_same_signature_again() {
+        let mut signer = signer();
+        let prevote = vote(bft::VoteKind::Prevote, 5, 1, Some(A));
+        let first = signer.sign_vote(&prevote, &memory(5, 1)).unwrap();
+        assert_eq!(signer.sign_vote(&prevote, &memory(5, 1)).unwrap(), first);
+        for other in [Some(B), None] {
+            let vote = vote(bft::VoteKind::Prevote, 5, 1, other);
+            assert_eq!(signer.sign_vote(&vote, &memory(5, 1)), Err(Refusal::Contradicts));
+        }
+    }
+
+    #[test]
+    fn earlier_rounds_heights_and_steps_are_refused() {
+        let mut signer = signer();
+        signer.sign_vote(&vote(bft::VoteKind::Precommit, 5, 1, None), &memory(5, 1)).unwrap();
+        for (kind, height, round) in
+            [(bft::VoteKind::Prevote, 5, 1), (bft::VoteKind::Precommit, 5, 0), (bft::VoteKind::Prevote, 4, 9)]
+        {
+            let refused = signer.sign_vote(&vote(kind, height, round, None), &memory(height, round));
+            assert_eq!(refused, Err(Refusal::Earlier));
+        }
+    }
+
+    #[test]
+    fn a_second_proposal_in_a_round_is_refused_also_with_another_lock_round() {
+        let mut signer = signer();
+        let proposal = bft::Proposal { height: 3, round: 2, value: A, pol_round: None, proposer: 0 };
+        signer.sign_proposal(&proposal, &memory(3, 2)).unwrap();
+        let other = bft::Proposal { pol_round: Some(1), ..proposal };
+        assert_eq!(signer.sign_proposal(&other, &memory(3, 2)), Err(Refusal::Contradicts));
+    }
+
+    #[test]
+    fn a_record_survives_its_encoding_and_keeps_the_lock() {
+        let mut signer = signer();
+        let mut with_lock = memory(9, 4);
+        with_lock.locked = Some((3, A));
+        with_lock.valid = Some((4, B));
+        signer.sign_vote(&vote(bft::VoteKind::Precommit, 9, 4, Some(B)), &with_lock).unwrap();
+        let record = SignRecord::decode(&signer.record().unwrap().encode()).unwrap();
+        assert_eq!(record.memory().locked, Some((3, A)));
+        assert_eq!(record.memory().valid, Some((4, B)));
+        let mut after_crash = Signer::new(SecretKey::from_seed(&[7; 32]), "test", Some(record));
+        let contradiction = vote(bft::VoteKind::Precommit, 9, 4, None);
+        assert_eq!(after_crash.sign_vote(&contradiction, &with_lock), Err(Refusal::Contradicts));
+    }
+
+    #[test]
+    fn nothing_is_signed_at_or_below_the_floor() {
+        let mut signer = signer();
+        signer.raise_floor(7, 2);
+        let below = vote(bft::VoteKind::Prevote, 7, 2, None);
+        assert_eq!(signer.sign_vote(&below, &memory(7, 2)), Err(Refusal::BelowFloor));
+        assert!(signer.sign_vote(&vote(bft::VoteKind::Prevote, 7, 3, None), &memory(7, 3)).is_ok());
+    }
+}
