@@ -1,2 +1,8 @@
-//! The TrustNet program.
-fn main() {}
+//! The `trustnet` program. One binary, several names: see [`trustnet::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trustnet::cli::install_panic_message();
+    trustnet::cli::main(std::env::args_os()).into()
+}

@@ -1,0 +1,8 @@
+//! The `TrustNet` program: the shell round the engine, its RPC and its command line.
+
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod home;
+pub mod keys;
+pub mod output;
