@@ -1,0 +1,2 @@
+//! Cost of a durable step.
+fn main() {}
