@@ -42,6 +42,7 @@ impl<const N: usize> Bits<N> {
     }
 
     /// Members of `self` that are not in `other`: with our bitmap and a peer's, what the peer misses.
+    #[must_use]
     pub const fn difference(&self, other: &Self) -> Self {
         Self(self.0 & !other.0)
     }

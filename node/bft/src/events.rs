@@ -86,17 +86,16 @@ pub enum Action {
     },
 }
 
-/// Most actions that one step can emit, and why it is enough:
+/// Most actions that one step can emit. It is enough:
 ///
-/// - evidence: at most one per validator, when a certificate contradicts what every one of them had sent before (a
-///   single vote or proposal gives at most one): `MAX_VALIDATORS`;
-/// - a step enters at most one round (see `Core::evaluate`) and can act in the one it left before: for each of the two
-///   `NewRound`, one of `Propose` and `GetValue`, two `Vote`, three `Schedule`: 14;
-/// - one `Decide`.
-///
-/// The sum is `MAX_VALIDATORS + 15`. Each action but evidence is guarded by a flag or by a move of the step, which only
-/// goes forward within a round.
-pub const MAX_ACTIONS: usize = MAX_VALIDATORS + 16;
+/// - evidence: at most one for each validator, when a certificate contradicts what every one of them had sent before; a
+///   single vote or proposal gives at most one. That is `MAX_VALIDATORS`.
+/// - A step acts in one round only: in the one it found, unless it enters another before it has done anything (a fired
+///   timer, L65) or instead (L55), and it enters at most one (see `Core::evaluate` in the source). There it emits at most
+///   one `NewRound`, one of `Propose` and `GetValue`, two `Vote` (one of each kind), and three `Schedule` (one of each
+///   step), because each is guarded by a flag or by the step, which only goes forward. That is 7.
+/// - A step that emits `Decide` emits nothing else but evidence.
+pub const MAX_ACTIONS: usize = MAX_VALIDATORS + 8;
 
 /// The actions of one step, in order. About 36 KB: keep one and use it again. [`Core::step`](crate::Core::step) empties
 /// it first.

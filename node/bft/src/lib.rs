@@ -5,9 +5,13 @@ mod bits;
 mod certificate;
 mod core;
 mod events;
+mod future;
 mod rotation;
+mod round;
+mod tally;
 mod types;
 mod validators;
+mod votes;
 
 pub use crate::core::Core;
 pub use bits::Bits;
