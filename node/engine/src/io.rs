@@ -147,9 +147,6 @@ pub enum SubmitError {
     /// The pool did not take it.
     #[error(transparent)]
     Pool(#[from] PoolError),
-    /// It is in a block already.
-    #[error("this transaction is already in a block")]
-    Committed,
 }
 
 /// What the engine wants done.

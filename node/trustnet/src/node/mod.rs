@@ -1,0 +1,15 @@
+//! The shell round the engine: opens a home, runs the engine on its own thread, and connects it with
+//! the network, the disk, the clocks and the clients.
+
+mod checkpoint;
+mod crypto_pool;
+mod engine_thread;
+mod error;
+mod handle;
+mod open;
+mod run;
+mod timers;
+
+pub use error::RunError;
+pub use handle::{NodeGone, NodeHandle, NodeInfo, NodeView, SubmitError};
+pub use run::{RunOptions, run};
