@@ -4,18 +4,22 @@
 //! every machine.
 
 pub mod account;
+pub mod attestation;
 pub mod calendar;
 pub mod codec;
 pub mod crypto;
 pub mod genesis;
 mod hex_bytes;
 pub mod ids;
+pub mod lifecycle;
 pub mod merkle;
 pub mod node;
 pub mod params;
 pub mod rating;
+pub mod reputation;
 pub mod shape;
 pub mod signed;
+pub mod tree;
 pub mod tx;
 pub mod tx_error;
 
