@@ -20,6 +20,7 @@ pub mod reputation;
 pub mod shape;
 pub mod signed;
 pub mod tree;
+pub mod trust;
 pub mod tx;
 pub mod tx_error;
 

@@ -1,0 +1,9 @@
+//! The trust score: `RootFlow` v1 over the ledger's ratings.
+
+pub mod explain;
+pub mod graph;
+pub mod rootflow;
+
+pub use explain::{Contribution, ReceivedRating, contributions, explain};
+pub use graph::{RatingEdge, TrustGraph};
+pub use rootflow::{TrustParams, TrustScores, decay, rootflow, sponsors_needed};
