@@ -5,4 +5,6 @@ pub mod client;
 pub mod config;
 pub mod home;
 pub mod keys;
+pub mod new_home;
 pub mod output;
+pub mod suggest;

@@ -5,6 +5,8 @@ use crate::client::ClientError;
 use crate::config::ConfigError;
 use crate::home::HomeError;
 use crate::keys::KeyError;
+use crate::new_home::NewHomeError;
+use trustnet_store::StoreError;
 
 impl From<KeyError> for CliError {
     fn from(error: KeyError) -> Self {
@@ -77,6 +79,27 @@ impl From<ClientError> for CliError {
                 .next("is it a node of another version, or another program? Check --rpc"),
             ClientError::Rpc { .. } => Self::failed(text),
             ClientError::Query { code, .. } => Self::refused(text, code),
+        }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        // The store's messages hold their next step.
+        match error {
+            StoreError::Io { .. } | StoreError::DiskFull { .. } | StoreError::BadOption { .. } => {
+                Self::failed(error)
+            }
+            _ => Self::damaged(error),
+        }
+    }
+}
+
+impl From<NewHomeError> for CliError {
+    fn from(error: NewHomeError) -> Self {
+        match error {
+            NewHomeError::Home(error) => error.into(),
+            NewHomeError::Store(error) => error.into(),
         }
     }
 }

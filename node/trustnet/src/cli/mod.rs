@@ -5,9 +5,15 @@
 
 pub mod completions;
 pub mod error;
+pub mod format;
 pub mod globals;
+pub mod init;
 pub mod keys;
+pub mod lifecycle;
 pub mod multicall;
+pub mod rate;
+pub mod register;
+pub mod send;
 pub mod welcome;
 
 mod convert;
@@ -20,6 +26,7 @@ pub use error::{Class, CliError};
 pub use globals::Globals;
 
 use crate::output;
+use lifecycle::Step;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -44,6 +51,24 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a node's home: keys, settings, genesis
+    Init(init::InitArgs),
+    /// Say what you think of a node
+    Rate(rate::RateArgs),
+    /// Add a node to the ledger
+    Register(register::RegisterArgs),
+    /// Begin to set up a registered node that is no validator
+    Start(lifecycle::StepArgs),
+    /// Consent, as operator of a validator, that a node becomes a validator
+    Admit(lifecycle::AdmitArgs),
+    /// Declare a node ready for work
+    Ready(lifecycle::StepArgs),
+    /// Take a node off work; its reputation stands still
+    Pause(lifecycle::StepArgs),
+    /// Take a paused node back to work
+    Resume(lifecycle::StepArgs),
+    /// End a node for ever; its record stays
+    Destroy(lifecycle::DestroyArgs),
     /// Make key files and show their public keys
     Keys(keys::KeysArgs),
     /// Print a completion script for your shell
@@ -59,6 +84,15 @@ pub enum Command {
 impl Command {
     fn run(self, globals: &Globals) -> Result<(), CliError> {
         match self {
+            Self::Init(args) => init::main(&args, globals),
+            Self::Rate(args) => rate::main(&args, globals),
+            Self::Register(args) => register::main(&args, globals),
+            Self::Start(args) => lifecycle::step(Step::Start, &args, globals),
+            Self::Admit(args) => lifecycle::admit(&args, globals),
+            Self::Ready(args) => lifecycle::step(Step::Ready, &args, globals),
+            Self::Pause(args) => lifecycle::step(Step::Pause, &args, globals),
+            Self::Resume(args) => lifecycle::step(Step::Resume, &args, globals),
+            Self::Destroy(args) => lifecycle::destroy(&args, globals),
             Self::Keys(args) => keys::main(args, globals),
             Self::Completions(args) => completions::main(&args, globals),
             Self::Provision(_) => Err(multicall::not_in_this_version("provision")),
