@@ -216,11 +216,21 @@ impl Engine {
             height: self.core.height(),
             round,
             proposal: self.holds_proposal(round),
-            prevotes: self.core.vote_bitmap(bft::VoteKind::Prevote, round).words(),
-            precommits: self.core.vote_bitmap(bft::VoteKind::Precommit, round).words(),
+            prevotes: self.held_votes(bft::VoteKind::Prevote, round),
+            precommits: self.held_votes(bft::VoteKind::Precommit, round),
         };
         self.broadcast(Message::Holding(holding));
         self.set_timer(TimerId::Repair, self.config.timing.repair_ms);
+    }
+
+    /// Bit i is set when the vote of validator i is held.
+    fn held_votes(&self, kind: bft::VoteKind, round: u32) -> [u64; MAX_VALIDATORS / 64] {
+        let mut words = [0; MAX_VALIDATORS / 64];
+        for signed in self.core.votes(kind, round) {
+            let index = usize::from(signed.vote.validator);
+            words[index / 64] |= 1 << (index % 64);
+        }
+        words
     }
 
     fn holds_proposal(&self, round: u32) -> bool {
