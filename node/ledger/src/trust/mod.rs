@@ -1,5 +1,6 @@
 //! The trust score: `RootFlow` v1 over the ledger's ratings.
 
+pub(crate) mod epoch;
 pub mod explain;
 pub mod graph;
 pub mod rootflow;
