@@ -11,10 +11,14 @@ pub mod init;
 pub mod keys;
 pub mod lifecycle;
 pub mod multicall;
+pub mod query;
 pub mod rate;
 pub mod register;
 pub mod send;
+pub mod status;
+pub mod views;
 pub mod welcome;
+pub mod why;
 
 mod convert;
 
@@ -53,6 +57,12 @@ pub struct Cli {
 pub enum Command {
     /// Make a node's home: keys, settings, genesis
     Init(init::InitArgs),
+    /// Show how this node is doing
+    Status(status::StatusArgs),
+    /// Ask the ledger
+    Query(query::QueryArgs),
+    /// Show what a node's reputation and trust are made of
+    Why(why::WhyArgs),
     /// Say what you think of a node
     Rate(rate::RateArgs),
     /// Add a node to the ledger
@@ -85,6 +95,9 @@ impl Command {
     fn run(self, globals: &Globals) -> Result<(), CliError> {
         match self {
             Self::Init(args) => init::main(&args, globals),
+            Self::Status(args) => status::main(&args, globals),
+            Self::Query(args) => query::main(&args, globals),
+            Self::Why(args) => why::main(&args, globals),
             Self::Rate(args) => rate::main(&args, globals),
             Self::Register(args) => register::main(&args, globals),
             Self::Start(args) => lifecycle::step(Step::Start, &args, globals),
