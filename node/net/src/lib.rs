@@ -14,10 +14,33 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod address;
+mod book;
+mod bulk;
 mod config;
+mod dial;
 mod error;
 mod event;
+mod exchange;
+mod frame;
+mod hello;
+mod identity;
+mod inbox;
+mod jitter;
+mod limits;
+mod lock;
+mod manager;
 mod network;
+mod outbox;
+mod peer;
+mod pex;
+mod queue;
+mod reach;
+mod reader;
+mod record;
+mod session;
+mod shared;
+mod standing;
+mod transport;
 
 pub use address::{AddressError, MAX_PEER_ADDRS, PeerAddress, PeerId, StaticPeer};
 pub use config::{
