@@ -1,13 +1,11 @@
 //! A block in the making: the rules at its start, its transactions, the rules at its end.
 
-use serde::Serialize;
-
 use crate::calendar;
 use crate::codec;
 use crate::crypto::{Hash32, PublicKey, domain, hash};
 use crate::effects;
 use crate::event::LedgerEvent;
-use crate::ids::NodeIndex;
+pub use crate::node::ValidatorEntry;
 use crate::rules::{self, When};
 use crate::settle;
 use crate::signed::SignedTransaction;
@@ -30,21 +28,6 @@ pub struct BlockContext<'a> {
     pub previous_tx_count: u32,
     /// Validator keys proven to have double-signed.
     pub offenders: &'a [PublicKey],
-}
-
-/// A validator of the next height.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ValidatorEntry {
-    /// Its number.
-    pub node: NodeIndex,
-    /// Its name.
-    pub name: String,
-    /// Its voting key.
-    pub validator_key: PublicKey,
-    /// Its network identity.
-    pub node_key: PublicKey,
-    /// Its voting power.
-    pub power: u64,
 }
 
 /// A block being executed over a ledger that stays as it is.

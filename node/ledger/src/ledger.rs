@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use crate::chain::Chain;
 use crate::codec::CodecError;
 use crate::crypto::Hash32;
-use crate::draft::{self, BlockContext, Draft, Execution, ValidatorEntry};
+use crate::draft;
+pub use crate::draft::{BlockContext, Draft, Execution};
 use crate::genesis::{Genesis, GenesisError};
 use crate::ids::NodeIndex;
 use crate::leaves::{self, Leaf};
+pub use crate::node::ValidatorEntry;
 use crate::node::{Node, NodeKind, NodeStatus, StatusReason};
 use crate::params::Params;
 use crate::rating::{Rating, RatingKey};
@@ -27,6 +29,8 @@ pub struct Ledger {
     pub(crate) state: State,
     tree: Tree,
     validators: Vec<ValidatorEntry>,
+    /// Nothing of this ledger has been handed out for storing yet.
+    unstored: bool,
 }
 
 /// Why a checkpoint cannot be loaded. The way out is always the same: move the data directory away
@@ -103,11 +107,11 @@ impl Ledger {
         let Execution { changes, tree, validators, .. } = draft::seal(work, &Tree::default(), 0);
         let mut state = State::default();
         state.absorb(changes);
-        Ok(Self { chain, state, tree, validators })
+        Ok(Self { chain, state, tree, validators, unstored: true })
     }
 
-    /// The ledger of a checkpoint: all leaves ever returned by [`Ledger::commit`] over those of the
-    /// genesis ([`Ledger::leaves`]), in any order, without the deleted ones.
+    /// The ledger of a checkpoint: the leaves that [`Ledger::commit`] returned from the first block on,
+    /// merged, without the deleted ones, in any order.
     ///
     /// # Errors
     /// [`LoadError`] when the leaves are not a complete, undamaged state of this chain.
@@ -138,10 +142,10 @@ impl Ledger {
             return Err(LoadError::Root { computed, stored });
         }
         let validators = draft::validators_of(&Work::over(&chain, &state));
-        Ok(Self { chain, state, tree, validators })
+        Ok(Self { chain, state, tree, validators, unstored: false })
     }
 
-    /// All leaves, with the seal: what a first checkpoint stores.
+    /// All leaves, with the seal: a whole checkpoint.
     pub fn leaves(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_ {
         std::iter::once(leaves::seal(&self.state_root())).chain(self.state.leaves())
     }
@@ -192,20 +196,20 @@ impl Ledger {
         &self.validators
     }
 
-    /// Whether a transaction could run some time soon, for the mempool. `pending_nonce` is the
-    /// signer's highest nonce that already waits. A nonce further ahead passes (gaps are the mempool's
-    /// business), and so does what waiting transactions of the same signer may still make possible.
-    /// Times are not looked at, signatures neither.
+    /// Whether a transaction could run some time soon, for the mempool. Its nonce must not be used yet;
+    /// gaps are the mempool's business. With `pending_nonce` (the highest nonce that waits, or the
+    /// transaction's own) a transaction that is not its signer's next passes also if earlier ones may
+    /// still make it possible. Times are not looked at, signatures neither.
     ///
     /// # Errors
     /// Why it cannot run.
     pub fn check(&self, tx: &SignedTransaction, pending_nonce: Option<u64>) -> Result<(), TxError> {
         let work = Work::over(&self.chain, &self.state);
-        match rules::judge(&work, tx, When::Waiting { pending: pending_nonce }) {
+        match rules::judge(&work, tx, When::Waiting) {
             Ok(_) => Ok(()),
             Err(error) => {
-                let others_wait = pending_nonce.is_some_and(|p| p > self.account(&tx.tx.signer).nonce);
-                if others_wait && error.may_heal() { Ok(()) } else { Err(error) }
+                let is_next = tx.tx.nonce == self.nonce_of(&tx.tx.signer).saturating_add(1);
+                if pending_nonce.is_some() && !is_next && error.may_heal() { Ok(()) } else { Err(error) }
             }
         }
     }
@@ -215,8 +219,8 @@ impl Ledger {
         Draft::begin(Work::over(&self.chain, &self.state), &self.tree, ctx)
     }
 
-    /// Takes an executed block over and returns the leaves that changed, `None` for those that are
-    /// gone.
+    /// Takes an executed block over and returns the leaves to store: those that changed, `None` for
+    /// those that are gone. The first block after the genesis returns all leaves.
     ///
     /// # Panics
     /// When the execution was begun over another state than the present one: a mistake in the
@@ -231,6 +235,9 @@ impl Ledger {
         self.state.absorb(changes);
         self.tree = tree;
         self.validators = validators;
+        if std::mem::take(&mut self.unstored) {
+            return self.leaves().map(|(key, value)| (key, Some(value))).collect();
+        }
         let (key, value) = leaves::seal(&state_root);
         leaves.push((key, Some(value)));
         leaves

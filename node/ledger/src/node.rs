@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::PublicKey;
-use crate::ids::NodeId;
+use crate::ids::{NodeId, NodeIndex};
 
 /// What a node does for the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -168,4 +168,19 @@ impl Node {
     pub fn is_active_validator(&self) -> bool {
         self.is_active() && self.kind == NodeKind::Validator
     }
+}
+
+/// A validator of the next height.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ValidatorEntry {
+    /// Its number.
+    pub node: NodeIndex,
+    /// Its name.
+    pub name: String,
+    /// Its voting key.
+    pub validator_key: PublicKey,
+    /// Its network identity.
+    pub node_key: PublicKey,
+    /// Its voting power.
+    pub power: u64,
 }

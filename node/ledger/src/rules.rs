@@ -39,11 +39,8 @@ pub(crate) enum Effect {
 pub(crate) enum When {
     /// In a block: times and the exact nonce count.
     Block,
-    /// For the mempool, which keeps transactions that come later in a signer's order.
-    Waiting {
-        /// The signer's highest nonce that already waits.
-        pending: Option<u64>,
-    },
+    /// For the mempool: neither times nor gaps before the nonce count.
+    Waiting,
 }
 
 /// Judges a transaction. The signature is the caller's business.
@@ -79,10 +76,6 @@ pub(crate) fn judge(work: &Work<'_>, signed: &SignedTransaction, when: When) -> 
 
 fn check_nonce(work: &Work<'_>, tx: &Transaction, when: When) -> Result<(), TxError> {
     let used = work.accounts.get(&tx.signer).map_or(0, |account| account.nonce);
-    let used = match when {
-        When::Block => used,
-        When::Waiting { pending } => used.max(pending.unwrap_or(0)),
-    };
     let next = used.saturating_add(1);
     if tx.nonce <= used {
         return Err(TxError::NonceUsed { nonce: tx.nonce, next });

@@ -98,6 +98,8 @@ pub(crate) struct State {
     pub tallies: BTreeMap<NodeIndex, Tally>,
     /// ACTIVE validators with their power.
     pub active: BTreeMap<NodeIndex, u64>,
+    /// ACTIVE nodes that send heartbeats, with their network identity.
+    pub heartbeaters: BTreeMap<NodeIndex, PublicKey>,
     /// Nodes with a trust score, the best first.
     pub ranking: Vec<NodeIndex>,
     /// Place in the ranking, from 1.
@@ -156,6 +158,10 @@ impl State {
         } else {
             self.active.remove(&index);
         }
+        match node.node_key.filter(|_| node.is_active() && node.kind.heartbeats()) {
+            Some(key) => self.heartbeaters.insert(index, key),
+            None => self.heartbeaters.remove(&index),
+        };
         if !self.nodes.contains_key(&index) {
             self.ids.insert(node.id, index);
             self.names.insert(node.name.clone(), index);

@@ -73,6 +73,11 @@ impl TrustGraph {
         self.roots.is_empty()
     }
 
+    /// How many roots are not banned.
+    pub fn voting_roots(&self) -> usize {
+        self.roots.iter().zip(&self.banned).filter(|(weight, banned)| **weight > 0 && !**banned).count()
+    }
+
     /// The ratings that can count, grouped by rater.
     pub fn ratings(&self) -> &[RatingEdge] {
         &self.ratings

@@ -95,7 +95,7 @@ pub fn sponsors_needed(roots: usize) -> usize {
 
 /// How strongly trust flows from one node to another whom it has rated: nothing after any bad
 /// rating, else the mean over its `count` rated categories.
-pub(super) fn flow(sum: u64, count: u64, any_negative: bool) -> u64 {
+pub(crate) fn flow(sum: u64, count: u64, any_negative: bool) -> u64 {
     if any_negative { 0 } else { sum / count.max(1) }
 }
 
