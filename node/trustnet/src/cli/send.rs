@@ -16,6 +16,8 @@ use crate::keys::{self, Role};
 
 /// The ledger's code for a nonce that is used: another transaction of the same key overtook this one.
 const NONCE_USED: u32 = 4;
+/// Codes from here on come from the node (busy, full, stopping) and not from the ledger.
+const FIRST_NODE_CODE: u32 = 1_000;
 /// How often a transaction is numbered anew when another of the same key is under way.
 const ATTEMPTS: u32 = 5;
 /// Pause between these attempts: about a block.
@@ -172,8 +174,13 @@ pub fn send(
         }
         thread::sleep(PAUSE);
     };
-    if result.code != 0 {
-        return Err(CliError::refused(&result.log, result.code));
+    match result.code {
+        0 => {}
+        code if code < FIRST_NODE_CODE => return Err(CliError::refused(&result.log, code)),
+        code => {
+            let error = CliError::failed(&result.log).next("try again in a moment");
+            return Err(CliError { code: Some(code), ..error });
+        }
     }
     let id = transaction.id().to_string();
     let value = json!({

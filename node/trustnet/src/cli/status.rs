@@ -170,13 +170,13 @@ impl Status {
             )),
             Some(node) => match (node.status.as_str(), node.kind.as_str()) {
                 ("PENDING", "validator") => {
-                    steps.push(format!("ask operators of validators: trustnet admit {name}"))
+                    steps.push(format!("ask operators of validators: trustnet admit {name}"));
                 }
                 ("PENDING", _) => steps.push(format!("trustnet start {name}")),
                 ("INITIALIZING", _) => steps.push(format!("trustnet ready {name}")),
                 ("INACTIVE", _) => steps.push(format!("trustnet resume {name}")),
                 ("BANNED" | "DESTROYED", _) => {
-                    steps.push(format!("trustnet query node {name} (says why; it is final)"))
+                    steps.push(format!("trustnet query node {name} (says why; it is final)"));
                 }
                 _ => {}
             },

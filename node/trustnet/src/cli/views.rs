@@ -43,6 +43,8 @@ pub struct NodeView {
     pub peer_centi: i64,
     /// What the network thinks of it.
     pub trust: TrustPart,
+    /// Weight as a root of trust; 0 for everybody else.
+    pub root_weight: u64,
     /// Mean of all stars received, in milli-stars; nothing without ratings.
     pub stars_mean_milli: Option<u64>,
     /// Ratings received.

@@ -34,6 +34,7 @@ struct Why {
     contributions: Vec<Contribution>,
     voteless: u64,
     sponsors: u64,
+    sponsors_needed: u64,
     /// UTC day for which it was computed.
     day: u32,
 }
@@ -130,9 +131,10 @@ fn own_vote(why: &Why) -> String {
         1 => "1 sponsor".to_owned(),
         count => format!("{} sponsors", thousands(count)),
     };
-    match why.view.trust.weight {
-        0 => format!("its own vote: none ({sponsors})"),
-        weight => format!("its own vote: yes ({sponsors}, weight {})", vote(weight)),
+    match (why.view.trust.weight, why.view.root_weight) {
+        (0, _) => format!("its own vote: none ({sponsors}, {} needed)", why.sponsors_needed),
+        (weight, 0) => format!("its own vote: yes ({sponsors}, weight {})", vote(weight)),
+        (weight, _) => format!("its own vote: yes (a root of trust, weight {})", vote(weight)),
     }
 }
 
@@ -151,7 +153,7 @@ mod tests {
                 },
                 "ratings_in": 270, "stars_mean_milli": 4_123,
             },
-            "day": 100, "voteless": 212, "sponsors": 11,
+            "day": 100, "voteless": 212, "sponsors": 11, "sponsors_needed": 3,
             "contributions": [
                 { "name": "carol", "category": "honesty", "stars": 5, "day": 88, "vote_weight": 65_536, "centi_points": 610 },
                 { "name": "dave", "category": "reliability", "stars": 5, "day": 97, "vote_weight": 65_536, "centi_points": 480 },
@@ -181,12 +183,14 @@ mod tests {
 
     #[test]
     fn a_stranger_has_no_contributions_and_no_vote() {
-        let why: Why = read(&json!({ "view": { "name": "x", "trust": { "score": 5_000 } } }), "x").unwrap();
+        let why: Why =
+            read(&json!({ "view": { "name": "x", "trust": { "score": 5_000 } }, "sponsors_needed": 3 }), "x")
+                .unwrap();
         let text = render(&why, 10, Paint::OFF);
         assert!(text.contains("trust 50.00 (confidence 0 %, not ranked yet)"), "{text}");
         assert!(text.contains("no rating adds to it or takes from it"), "{text}");
         assert!(
-            text.contains("no ratings yet") && text.contains("its own vote: none (0 sponsors)"),
+            text.contains("no ratings yet") && text.contains("its own vote: none (0 sponsors, 3 needed)"),
             "{text}"
         );
     }

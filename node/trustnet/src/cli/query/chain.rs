@@ -96,10 +96,10 @@ fn render_block(value: &Value, paint: Paint) -> String {
         for tx in txs {
             match decode(tx) {
                 Some(tx) => {
-                    table.row([tx.id().to_string(), short(&tx.tx.signer.to_string()), what(&tx.tx.action)])
+                    table.row([tx.id().to_string(), short(&tx.tx.signer.to_string()), what(&tx.tx.action)]);
                 }
                 None => {
-                    table.row([String::new(), String::new(), "not understood by this version".to_owned()])
+                    table.row([String::new(), String::new(), "not understood by this version".to_owned()]);
                 }
             }
         }

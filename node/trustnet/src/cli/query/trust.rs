@@ -1,5 +1,6 @@
 //! `trustnet query trust`: everybody's score, with what makes it comparable and checkable.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use serde::Deserialize;
@@ -74,18 +75,28 @@ pub(super) fn main(args: &TrustArgs, globals: &Globals) -> Result<(), CliError> 
         sort_values(&mut value, limit);
         return output.value(&value);
     }
-    trust.rows.sort_by(|a, b| (b.score, &a.id).cmp(&(a.score, &b.id)));
+    trust.rows.sort_by(|a, b| order(a.score, &a.name).cmp(&order(b.score, &b.name)));
     trust.rows.truncate(limit);
     output.text(&if args.csv { csv(&trust.rows) } else { render(&trust, all, output.paint) })
 }
 
-/// The order of the table, for JSON, too.
+/// The order of the table: the best first, equal scores by name, numbers before and among
+/// themselves as numbers (the reference's ids).
+fn order(score: i64, name: &str) -> (Reverse<i64>, u64, &str) {
+    (Reverse(score), name.parse().unwrap_or(u64::MAX), name)
+}
+
+fn name(row: &Value) -> &str {
+    row["name"].as_str().unwrap_or_default()
+}
+
+/// The same order, for JSON.
 fn sort_values(value: &mut Value, limit: usize) {
     if let Some(rows) = value["rows"].as_array_mut() {
-        let key = |row: &Value| {
-            (std::cmp::Reverse(row["score"].as_i64()), row["id"].as_str().map(ToOwned::to_owned))
-        };
-        rows.sort_by_cached_key(key);
+        rows.sort_by(|a, b| {
+            let score = |row: &Value| row["score"].as_i64().unwrap_or(0);
+            order(score(a), name(a)).cmp(&order(score(b), name(b)))
+        });
         rows.truncate(limit);
     }
 }
@@ -187,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_sorted_by_score_then_id() {
+    fn the_table_is_sorted_by_score_then_name() {
         assert_eq!(
             render(&sorted(), 3, Paint::OFF),
             "rank  name  trust  conf  vote  honesty  reliability  performance  ratings  without vote  mean\n\
@@ -207,6 +218,13 @@ mod tests {
         assert_eq!(lines[2], "2,0x01,a,7386,5,0,0,5000,5000,7386,0,0,");
         assert_eq!(lines[0].split(',').count(), lines[1].split(',').count());
         assert_eq!(field("a,\"b\""), "\"a,\"\"b\"\"\"");
+    }
+
+    #[test]
+    fn names_that_are_numbers_are_sorted_as_numbers() {
+        let mut names = ["4172", "b", "36", "a", "7"];
+        names.sort_by(|a, b| order(5, a).cmp(&order(5, b)));
+        assert_eq!(names, ["7", "36", "4172", "a", "b"]);
     }
 
     #[test]
