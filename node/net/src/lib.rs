@@ -42,6 +42,9 @@ mod shared;
 mod standing;
 mod transport;
 
+#[cfg(test)]
+mod tests;
+
 pub use address::{AddressError, MAX_PEER_ADDRS, PeerAddress, PeerId, StaticPeer};
 pub use config::{
     Config, DEFAULT_KEEP_ALIVE, Limits, MAX_BULK_REQUEST_BYTES, MAX_BULK_RESPONSE_BYTES, MAX_CHAIN_ID_BYTES,

@@ -483,9 +483,10 @@ impl Manager {
         if timeout(DRAIN_TIME, self.all_gone.recv()).await.is_err() {
             tracing::debug!("some peers did not take everything that was queued for them");
         }
-        self.shared.endpoint.close(CloseCode::Shutdown, Refusal::Stopping.reason());
-        if timeout(GOODBYE_TIME, self.shared.endpoint.wait_idle()).await.is_err() {
-            tracing::debug!("some peers did not acknowledge the end of their connections");
+        self.places.clear();
+        let goodbye = self.shared.endpoint.close(CloseCode::Shutdown, Refusal::Stopping.reason());
+        if timeout(GOODBYE_TIME, goodbye).await.is_err() {
+            tracing::debug!("some connections did not end in time");
         }
         if let Some(saving) = self.save() {
             // It logs its own failure.

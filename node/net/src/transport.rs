@@ -5,17 +5,18 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{IdleTimeout, TransportConfig, VarInt};
+use quinn::{AsyncUdpSocket, IdleTimeout, Runtime as _, TransportConfig, VarInt};
 use quinn_proto::crypto::{CryptoError, HmacKey};
 use quinn_proto::{HashedConnectionIdGenerator, ValidationTokenConfig};
 use rustls::pki_types::CertificateDer;
 use trustnet_ledger::crypto::{PublicKey, SecretKey, hash};
 
+use crate::lock::{read, write};
 use crate::{Config, NetError, PeerId, identity};
 
 /// Streams that the other side may have open: 3 long-lived ones and 8 requests, rounded up. quinn takes
@@ -35,6 +36,8 @@ const MAX_INCOMING: usize = 64;
 /// Bytes buffered for one such stranger, and for all.
 const INCOMING_BYTES: u64 = 16 << 10;
 const INCOMING_BYTES_TOTAL: u64 = 1 << 20;
+/// Pause between two looks at whether quinn's task has let go of the port, at shutdown.
+const PORT_POLL: Duration = Duration::from_millis(1);
 /// Longest reason taken from a peer's close frame, in characters.
 const MAX_REASON_CHARS: usize = 120;
 
@@ -73,10 +76,12 @@ pub(crate) enum LinkError {
     Stalled,
 }
 
-/// A UDP socket that speaks QUIC in both roles.
+/// A UDP socket that speaks QUIC in both roles. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
-    quinn: quinn::Endpoint,
+    /// `None` once closed, so that the port is free again even while handles to the network are kept.
+    quinn: Arc<RwLock<Option<quinn::Endpoint>>>,
+    socket: Weak<dyn AsyncUdpSocket>,
     client: quinn::ClientConfig,
     local: SocketAddr,
 }
@@ -113,10 +118,17 @@ impl Endpoint {
 
         let socket = UdpSocket::bind(addr).map_err(|source| listen_error(addr, source))?;
         let runtime = Arc::new(quinn::TokioRuntime);
-        let quinn = quinn::Endpoint::new(endpoint_config(&config.secret), Some(server), socket, runtime)
+        let socket = runtime.wrap_udp_socket(socket).map_err(|source| listen_error(addr, source))?;
+        let weak = Arc::downgrade(&socket);
+        let endpoint = endpoint_config(&config.secret);
+        let quinn = quinn::Endpoint::new_with_abstract_socket(endpoint, Some(server), socket, runtime)
             .map_err(|source| listen_error(addr, source))?;
         let local = quinn.local_addr().map_err(|source| listen_error(addr, source))?;
-        Ok(Self { quinn, client, local })
+        Ok(Self { quinn: Arc::new(RwLock::new(Some(quinn))), socket: weak, client, local })
+    }
+
+    fn open(&self) -> Option<quinn::Endpoint> {
+        read(&self.quinn).clone()
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {
@@ -125,25 +137,27 @@ impl Endpoint {
 
     /// The next stranger; `None` once the endpoint is closed.
     pub(crate) async fn accept(&self) -> Option<Stranger> {
-        self.quinn.accept().await.map(Stranger)
+        self.open()?.accept().await.map(Stranger)
     }
 
     /// Dials `addr`, where `id` must answer.
     pub(crate) async fn connect(&self, id: PeerId, addr: SocketAddr) -> Result<Link, String> {
         let name = identity::server_name(&id.0);
-        let connecting =
-            self.quinn.connect_with(self.client.clone(), addr, &name).map_err(|e| e.to_string())?;
+        let quinn = self.open().ok_or("this node stops")?;
+        let connecting = quinn.connect_with(self.client.clone(), addr, &name).map_err(|e| e.to_string())?;
         Ok(Link(connecting.await.map_err(|e| describe(&e))?))
     }
 
-    /// Closes every connection and accepts no more.
-    pub(crate) fn close(&self, code: CloseCode, reason: &str) {
-        self.quinn.close(VarInt::from_u32(code as u32), reason.as_bytes());
-    }
-
-    /// Waits until every closed connection has said so to its peer.
-    pub(crate) async fn wait_idle(&self) {
-        self.quinn.wait_idle().await;
+    /// Closes every connection and accepts no more; waits until every peer has been told and the port is
+    /// free.
+    pub(crate) async fn close(&self, code: CloseCode, reason: &str) {
+        let Some(quinn) = write(&self.quinn).take() else { return };
+        quinn.close(VarInt::from_u32(code as u32), reason.as_bytes());
+        quinn.wait_idle().await;
+        drop(quinn);
+        while self.socket.strong_count() > 0 {
+            tokio::time::sleep(PORT_POLL).await;
+        }
     }
 }
 
