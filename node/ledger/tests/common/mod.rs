@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use trustnet_ledger::Category;
 use trustnet_ledger::trust::{RatingEdge, TrustGraph, TrustParams, TrustScores, rootflow};
 
+pub mod chain;
 pub mod naive;
 
 /// One rating: from, to, category, stars, day.
