@@ -3,7 +3,7 @@
 use crate::crypto::PublicKey;
 use crate::ids::{NodeId, NodeIndex};
 use crate::ledger::Ledger;
-use crate::node::Node;
+use crate::node::{Node, NodeStatus};
 
 impl Ledger {
     /// Nonce of a key's last transaction; 0 for a key that never signed.
@@ -17,9 +17,9 @@ impl Ledger {
     }
 
     /// Whether a double signature by this validator key still has consequences: the key is registered,
-    /// and its node is neither banned nor destroyed.
+    /// and its node is not banned yet. Destroying the node is no way out: the rules ban it all the same.
     pub fn can_be_punished(&self, validator_key: &PublicKey) -> bool {
-        self.validator_by_key(validator_key).is_some_and(|(_, node)| !node.status.is_final())
+        self.validator_by_key(validator_key).is_some_and(|(_, node)| node.status != NodeStatus::Banned)
     }
 
     /// The node that votes with this validator key, with its index.
