@@ -48,7 +48,8 @@ impl Engine {
         self.note_height(peer, heartbeat.height);
     }
 
-    /// Whether attestations should go into a block: all validators' are there, or the wait is over.
+    /// Whether attestations should go into a block: all validators' are there, or the wait is over. They
+    /// are made one grace into an epoch, and waited for until the second, so that one block holds all.
     pub(crate) fn attestations_are_due(&self) -> bool {
         let ready = self.pool.ready_attesters();
         if ready == 0 {
@@ -56,7 +57,7 @@ impl Engine {
         }
         let params = &self.config.genesis.params;
         let into_epoch_ms = self.now.unix_ms % params.epoch_ms.max(1);
-        ready >= self.chain.deciders().len() || into_epoch_ms >= params.attestation_grace_ms
+        ready >= self.chain.deciders().len() || into_epoch_ms >= 2 * params.attestation_grace_ms
     }
 
     pub(crate) fn on_attest_timer(&mut self) {
@@ -64,12 +65,9 @@ impl Engine {
         let params = &self.config.genesis.params;
         let epoch_ms = params.epoch_ms.max(1);
         let into_epoch_ms = self.now.unix_ms % epoch_ms;
-        let after_ms = if into_epoch_ms < params.attestation_grace_ms {
-            params.attestation_grace_ms - into_epoch_ms
-        } else {
-            epoch_ms - into_epoch_ms
-        };
-        self.set_timer(TimerId::Attest, after_ms.saturating_add(50));
+        let grace_ms = params.attestation_grace_ms;
+        let next_ms = [grace_ms, 2 * grace_ms].into_iter().find(|at| *at > into_epoch_ms);
+        self.set_timer(TimerId::Attest, next_ms.unwrap_or(epoch_ms + grace_ms) - into_epoch_ms);
     }
 
     fn attest_if_due(&mut self) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use trustnet_bft as bft;
 use trustnet_ledger::crypto::Hash32;
-use trustnet_ledger::ledger::Execution;
+use trustnet_ledger::draft::Execution;
 use trustnet_ledger::signed::MAX_TX_BYTES;
 
 use crate::block::{Block, MAX_BLOCK_BYTES};

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use trustnet_bft as bft;
 use trustnet_ledger::codec;
 use trustnet_ledger::crypto::{Hash32, PublicKey, SignatureCheck, domain, hash, verify_many};
-use trustnet_ledger::draft::BlockContext;
+use trustnet_ledger::draft::{BlockContext, Execution};
 use trustnet_ledger::genesis::{Genesis, GenesisError};
-use trustnet_ledger::ledger::{Execution, Ledger, LoadError};
+use trustnet_ledger::ledger::{Ledger, LoadError};
 use trustnet_ledger::signed::SignedTransaction;
 use trustnet_ledger::tx_error::TxError;
 
@@ -118,7 +118,7 @@ fn validators_hash(validators: &[(PublicKey, u64)]) -> Hash32 {
     hash(domain::VALIDATORS, &[&codec::encode(&validators)])
 }
 
-fn keys_and_powers(ledger_validators: &[trustnet_ledger::node::ValidatorEntry]) -> Vec<(PublicKey, u64)> {
+fn keys_and_powers(ledger_validators: &[trustnet_ledger::draft::ValidatorEntry]) -> Vec<(PublicKey, u64)> {
     ledger_validators.iter().map(|v| (v.validator_key, v.power)).collect()
 }
 

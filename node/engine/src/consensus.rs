@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use trustnet_bft as bft;
 use trustnet_ledger::crypto::{Hash32, Signature};
-use trustnet_ledger::ledger::Execution;
+use trustnet_ledger::draft::Execution;
 use trustnet_ledger::signed::SignedTransaction;
 use trustnet_ledger::tx_error::TxError;
 

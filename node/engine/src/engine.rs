@@ -235,7 +235,7 @@ impl Engine {
             height: self.chain.tip().height(),
             block: self.chain.tip().id,
             earliest: 1,
-            round: self.core.round(),
+            round: self.started.then(|| self.core.round()),
             your_vote: validator.and_then(|v| self.seen_votes.get(&v.validator_key).copied()),
         }
     }

@@ -69,7 +69,8 @@ impl Engine {
     fn check_state(&self, tx: &PoolTx) -> Result<(), SubmitError> {
         let nonce = self.chain.ledger().nonce_of(&tx.signer());
         self.pool.check(tx, nonce)?;
-        self.chain.ledger().check(&tx.signed, Some(tx.signed.tx.nonce))?;
+        // What comes before it in the signer's own order may wait here, or be on its way.
+        self.chain.ledger().check(&tx.signed, tx.signed.tx.nonce.checked_sub(1))?;
         Ok(())
     }
 
@@ -152,6 +153,7 @@ impl Engine {
     /// Transactions that have waited long are offered to all validators: a leader may not have got them.
     pub(crate) fn on_regossip_timer(&mut self) {
         let regossip_ms = self.config.timing.regossip_ms;
+        self.pool.expire(self.now.mono_ms);
         if !self.pool.is_empty() {
             let before_ms = self.now.mono_ms.saturating_sub(regossip_ms);
             let waiting = self.pool.waiting_since(before_ms, MAX_GOSSIP_TXS);

@@ -10,7 +10,7 @@ use crate::consensus::{Feed, wire_certificate, wire_vote};
 use crate::engine::Engine;
 use crate::io::{Output, TimerId};
 use crate::message::{Holding, Message, Status, WireCertificate, WireVote};
-use crate::silence::Report;
+use crate::silence::{Report, Told};
 use crate::uptime::Misbehaviour;
 
 impl Engine {
@@ -92,6 +92,7 @@ impl Engine {
                 our_vote: status.your_vote,
             };
             self.silence.report(key, report);
+            self.ask_for_own_votes(peer, report.our_vote);
         }
         let height = status.height;
         if let Some(known) = self.peers.get_mut(&peer) {
@@ -108,12 +109,33 @@ impl Engine {
         }
         let Some(signer) = &mut self.signer else { return };
         let (own, height) = (signer.public(), self.chain.next_height());
-        let end = self.silence.end_of_amnesia(height, &own, self.chain.deciders(), self.chain.set());
+        let told = Told {
+            deciders: self.chain.deciders(),
+            set: self.chain.set(),
+            record: signer.record().map(|record| (record.height, record.round)),
+        };
+        let end = self.silence.end_of_amnesia(height, &own, &told);
         if let Some((height, round)) = end {
             signer.raise_floor(height, round);
             tracing::warn!(height, round, "the signer record was lost; voting again after this round");
+            if self.must_resume() && !self.started {
+                self.enter_height();
+                self.begin_height();
+            }
             self.core.silence(self.silence.is_silent());
         }
+    }
+
+    /// After the signer record was lost: a peer that saw votes of ours in this height gives them back when
+    /// it hears that we hold none.
+    fn ask_for_own_votes(&mut self, peer: PublicKey, our_vote: Option<(u64, u32)>) {
+        let height = self.chain.next_height();
+        let Some((_, round)) = our_vote.filter(|(of, _)| *of == height && self.silence.is_lost()) else {
+            return;
+        };
+        let none = [0; MAX_VALIDATORS / 64];
+        let holding = Holding { height, round, proposal: false, prevotes: none, precommits: none };
+        self.send(peer, Message::Holding(holding));
     }
 
     fn on_vote(&mut self, peer: PublicKey, wire: &WireVote, bytes: &Bytes) {
@@ -143,8 +165,8 @@ impl Engine {
     fn check_own_vote(&mut self, wire: &WireVote) {
         let Some(signer) = &mut self.signer else { return };
         if self.silence.is_lost() {
-            signer.raise_floor(wire.height, wire.round);
-            return;
+            signer.adopt(wire.height, wire.round, wire.precommit, wire.value);
+            return self.end_amnesia_if_told();
         }
         let ours = signer.record().is_some_and(|record| {
             let slot = if wire.precommit { record.precommitted } else { record.prevoted };

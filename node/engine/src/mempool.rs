@@ -18,6 +18,11 @@ pub const MAX_POOL_BYTES: usize = 16 * 1024 * 1024;
 /// How far ahead of its account a nonce may be, and so how many transactions of one signer wait.
 pub const MAX_NONCE_AHEAD: u64 = 64;
 
+/// A transaction whose predecessors do not come is forgotten after this long.
+pub const MAX_PARKED_MS: u64 = 60_000;
+/// Any other is forgotten after this long: no leader could use it.
+pub const MAX_WAITING_MS: u64 = 600_000;
+
 /// Why the pool did not take a transaction that is otherwise fine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
@@ -267,6 +272,23 @@ impl Mempool {
             self.remove_arrival(arrival);
         }
         self.refresh(signer);
+    }
+
+    /// Forgets what has waited too long. A gap in the nonces that nobody fills must not hold a place.
+    pub fn expire(&mut self, now_ms: u64) {
+        let stale: Vec<u64> = self
+            .by_arrival
+            .iter()
+            .filter(|(_, waiting)| {
+                let parked = self.accounts.get(&waiting.tx.signer()).is_some_and(|queue| !queue.is_ready());
+                let limit_ms = if parked { MAX_PARKED_MS } else { MAX_WAITING_MS };
+                now_ms.saturating_sub(waiting.since_ms) > limit_ms
+            })
+            .map(|(arrival, _)| *arrival)
+            .collect();
+        for arrival in stale {
+            self.remove_arrival(arrival);
+        }
     }
 
     /// Transactions that have waited since before `before_ms`, oldest first, at most `count`.

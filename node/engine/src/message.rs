@@ -102,8 +102,8 @@ pub struct Status {
     pub block: Hash32,
     /// Lowest height that this node can serve.
     pub earliest: u64,
-    /// Round of consensus at `height + 1`.
-    pub round: u32,
+    /// Round of consensus at `height + 1`; `None` when it has not begun.
+    pub round: Option<u32>,
     /// The highest (height, round) in which this node has seen a vote of the receiver.
     pub your_vote: Option<(u64, u32)>,
 }

@@ -115,6 +115,20 @@ impl Signer {
         self.record.as_ref()
     }
 
+    /// After the record was lost: takes a vote of ours that a peer gave back as signed.
+    pub fn adopt(&mut self, height: u64, round: u32, precommit: bool, value: Option<Hash32>) {
+        let Ok(mut record) = self.slot(height, round) else { return };
+        let slot = if precommit { &mut record.precommitted } else { &mut record.prevoted };
+        if slot.is_none() {
+            *slot = Some(value);
+        }
+        if let (true, Some(id)) = (precommit, value) {
+            record.locked = Some((round, id));
+            record.valid = Some((round, id));
+        }
+        self.record = Some(record);
+    }
+
     /// Refuses every slot up to and with (`height`, `round`) from here on.
     pub fn raise_floor(&mut self, height: u64, round: u32) {
         self.floor = self.floor.max(Some((height, round)));

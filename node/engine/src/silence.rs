@@ -12,8 +12,8 @@ use crate::block::MAX_VALIDATORS;
 pub struct Report {
     /// Height that it is deciding.
     pub height: u64,
-    /// Round that it is in.
-    pub round: u32,
+    /// Round that it is in; `None` when it has not begun the height.
+    pub round: Option<u32>,
     /// The highest (height, round) in which it saw a vote of ours.
     pub our_vote: Option<(u64, u32)>,
 }
@@ -75,41 +75,65 @@ impl Silence {
     /// When validators with more than a third of the power have told where they are, and this node has
     /// come that far, ends the amnesia and returns the slot up to which nothing may be signed.
     ///
-    /// More than a third means that one of them is honest. We could have voted at most one round ahead
-    /// of an honest validator: it enters a round on two thirds of the round before, or follows one
-    /// third into it. Reports are taken in ascending order, so that liars who name a height that nobody
-    /// can serve do not silence us for ever.
+    /// More than a third means that one of them is honest. While a height is under way we could have
+    /// voted one round ahead of an honest validator: it enters a round on two thirds of the round before,
+    /// or follows one third into it. Where nobody has begun the height, nobody has seen a vote of it.
+    /// Where the others cannot decide without us (two or three validators), all of them must tell, and
+    /// what they saw of us, adopted into `record`, is all that we signed: the chain goes on from there.
+    ///
+    /// Reports of heights that we have not reached do not count, so that liars who name a height that
+    /// nobody can serve do not silence us for ever.
     pub fn end_of_amnesia(
         &mut self,
         next_height: u64,
         own: &PublicKey,
-        deciders: &[(PublicKey, u64)],
-        set: &bft::ValidatorSet<MAX_VALIDATORS>,
+        told: &Told<'_>,
     ) -> Option<(u64, u32)> {
         let reports = self.lost.as_ref()?;
-        let mut told: Vec<(Report, u64)> = deciders
-            .iter()
-            .filter(|(key, _)| key != own)
-            .filter_map(|(key, power)| reports.get(key).map(|report| (*report, *power)))
-            .filter(|(report, _)| report.height <= next_height)
-            .collect();
-        told.sort_by_key(|(report, _)| report.height);
-        let power: u64 = told.iter().map(|(_, power)| power).sum();
-        if !set.has_third(power) {
-            return None;
+        let others = told.deciders.iter().filter(|(key, _)| key != own);
+        let (mut power, mut all, mut others_power) = (0, true, 0);
+        let mut rounds: Vec<u32> = Vec::new();
+        let mut seen: Option<u32> = None;
+        for (key, weight) in others {
+            others_power += weight;
+            let Some(report) = reports.get(key).filter(|report| report.height <= next_height) else {
+                all = false;
+                continue;
+            };
+            power += weight;
+            if report.height == next_height {
+                rounds.extend(report.round);
+            }
+            seen = seen
+                .max(report.our_vote.filter(|(height, _)| *height == next_height).map(|(_, round)| round));
         }
-        let rounds = told.iter().flat_map(|(report, _)| {
-            let theirs = (report.height == next_height).then(|| report.round.saturating_add(1));
-            let ours = report.our_vote.filter(|(height, _)| *height == next_height).map(|(_, round)| round);
-            [theirs, ours]
-        });
-        let floor = rounds
-            .flatten()
-            .max()
-            .map_or((next_height.saturating_sub(1), u32::MAX), |round| (next_height, round));
+        let before_this_height = (next_height.saturating_sub(1), u32::MAX);
+        let floor = if !told.set.has_quorum(others_power) {
+            let adopted = seen.is_none_or(|round| told.record >= Some((next_height, round)));
+            if !all || !adopted {
+                return None;
+            }
+            before_this_height
+        } else {
+            if !told.set.has_third(power) {
+                return None;
+            }
+            let ahead = rounds.into_iter().max().map(|round| round.saturating_add(1));
+            ahead.max(seen).map_or(before_this_height, |round| (next_height, round))
+        };
         self.lost = None;
         Some(floor)
     }
+}
+
+/// What [`Silence::end_of_amnesia`] judges by.
+pub struct Told<'a> {
+    /// Who decides the next height.
+    pub deciders: &'a [(PublicKey, u64)],
+    /// Their powers.
+    pub set: &'a bft::ValidatorSet<MAX_VALIDATORS>,
+    /// Height and round of the signer record as adopted from votes of ours that peers gave back.
+    pub record: Option<(u64, u32)>,
 }
 
 #[cfg(test)]
@@ -124,43 +148,66 @@ mod tests {
         bft::ValidatorSet::new(&[10, 10, 10, 10]).unwrap()
     }
 
-    fn report(height: u64, round: u32) -> Report {
+    fn report(height: u64, round: Option<u32>) -> Report {
         Report { height, round, our_vote: None }
     }
 
-    #[test]
-    fn one_report_of_four_is_not_enough_and_two_are() {
-        let (deciders, set, own) = (deciders(), set(), PublicKey([1; 32]));
+    fn silence_with(reports: &[(u8, Report)]) -> Silence {
         let mut silence = Silence::default();
         silence.lose_record();
-        silence.report(own, report(9, 0));
-        silence.report(PublicKey([2; 32]), report(9, 0));
-        assert_eq!(silence.end_of_amnesia(9, &own, &deciders, &set), None);
-        silence.report(PublicKey([3; 32]), Report { our_vote: Some((9, 4)), ..report(9, 1) });
-        assert_eq!(silence.end_of_amnesia(9, &own, &deciders, &set), Some((9, 4)));
+        for (from, report) in reports {
+            silence.report(PublicKey([*from; 32]), *report);
+        }
+        silence
+    }
+
+    const OWN: PublicKey = PublicKey([1; 32]);
+
+    #[test]
+    fn one_report_of_four_is_not_enough_and_two_are() {
+        let (deciders, set) = (deciders(), set());
+        let told = Told { deciders: &deciders, set: &set, record: None };
+        let mut silence = silence_with(&[(1, report(9, Some(0))), (2, report(9, Some(0)))]);
+        assert_eq!(silence.end_of_amnesia(9, &OWN, &told), None);
+        silence.report(PublicKey([3; 32]), Report { our_vote: Some((9, 4)), ..report(9, Some(1)) });
+        assert_eq!(silence.end_of_amnesia(9, &OWN, &told), Some((9, 4)));
         assert!(!silence.is_silent());
     }
 
     #[test]
+    fn at_a_height_that_nobody_has_begun_it_may_vote_at_once() {
+        let (deciders, set) = (deciders(), set());
+        let told = Told { deciders: &deciders, set: &set, record: None };
+        let mut silence = silence_with(&[(2, report(9, None)), (3, report(9, None))]);
+        assert_eq!(silence.end_of_amnesia(9, &OWN, &told), Some((8, u32::MAX)));
+    }
+
+    #[test]
     fn a_liar_with_an_absurd_height_cannot_silence_for_ever() {
-        let (deciders, set, own) = (deciders(), set(), PublicKey([1; 32]));
-        let mut silence = Silence::default();
-        silence.lose_record();
-        silence.report(PublicKey([2; 32]), report(u64::MAX, u32::MAX));
-        silence.report(PublicKey([3; 32]), report(12, 0));
-        silence.report(PublicKey([4; 32]), report(12, 0));
-        assert_eq!(silence.end_of_amnesia(11, &own, &deciders, &set), None, "not yet caught up");
-        assert_eq!(silence.end_of_amnesia(12, &own, &deciders, &set), Some((12, 1)));
+        let (deciders, set) = (deciders(), set());
+        let told = Told { deciders: &deciders, set: &set, record: None };
+        let liar = report(u64::MAX, Some(u32::MAX));
+        let mut silence = silence_with(&[(2, liar), (3, report(12, Some(0))), (4, report(12, Some(0)))]);
+        assert_eq!(silence.end_of_amnesia(11, &OWN, &told), None, "not yet caught up");
+        assert_eq!(silence.end_of_amnesia(12, &OWN, &told), Some((12, 1)));
     }
 
     #[test]
     fn strangers_reports_do_not_count() {
-        let (deciders, set, own) = (deciders(), set(), PublicKey([1; 32]));
-        let mut silence = Silence::default();
-        silence.lose_record();
-        for stranger in 50..90 {
-            silence.report(PublicKey([stranger; 32]), report(5, 0));
-        }
-        assert_eq!(silence.end_of_amnesia(5, &own, &deciders, &set), None);
+        let (deciders, set) = (deciders(), set());
+        let told = Told { deciders: &deciders, set: &set, record: None };
+        let reports: Vec<(u8, Report)> = (50..90).map(|stranger| (stranger, report(5, Some(0)))).collect();
+        assert_eq!(silence_with(&reports).end_of_amnesia(5, &OWN, &told), None);
+    }
+
+    #[test]
+    fn of_two_validators_the_other_must_give_back_what_it_saw_of_us() {
+        let deciders = &deciders()[..2];
+        let set = bft::ValidatorSet::new(&[10, 10]).unwrap();
+        let mut silence = silence_with(&[(2, Report { our_vote: Some((7, 3)), ..report(7, Some(3)) })]);
+        let nothing = Told { deciders, set: &set, record: None };
+        assert_eq!(silence.end_of_amnesia(7, &OWN, &nothing), None);
+        let adopted = Told { record: Some((7, 3)), ..nothing };
+        assert_eq!(silence.end_of_amnesia(7, &OWN, &adopted), Some((6, u32::MAX)));
     }
 }

@@ -76,9 +76,7 @@ fn a_node_that_was_away_catches_up_while_the_others_go_on() {
         let tx = cluster.rating(0, 1);
         cluster.submit(0, &tx);
     }
-    cluster.run_until(15_000, "takes part again", |c| {
-        c.height(3) == c.height(0) && c.committed_txs(3) == 20
-    });
+    cluster.run_until(15_000, "takes part again", |c| c.height(3) == c.height(0) && c.committed_txs(3) == 20);
     cluster.check_safety();
 }
 
@@ -233,4 +231,19 @@ fn a_node_with_a_clock_in_1970_does_not_stop_the_others() {
     let time = cluster.replicas[0].finals.last().unwrap().block.header.time_ms;
     assert!(time > START_UNIX_MS, "the chain's clock is that of the many");
     cluster.check_safety();
+}
+
+#[test]
+fn with_two_validators_a_wiped_one_gets_its_votes_back_from_the_other() {
+    for cut_ms in 0..12 {
+        let mut cluster = Cluster::new(2);
+        rate_around(&mut cluster, 1);
+        // Somewhere in the middle of the first height.
+        cluster.run(cut_ms);
+        cluster.kill(1);
+        cluster.replicas[1].disk = common::DiskModel { lost: true, ..Default::default() };
+        cluster.boot(1);
+        cluster.run_until(60_000, "both go on", |c| (0..2).all(|i| c.committed_txs(i) == 2));
+        cluster.check_safety();
+    }
 }

@@ -284,8 +284,11 @@ impl Cluster {
                     }
                     self.next_token += 1;
                     self.requests.insert(self.next_token, (i, to, tag));
-                    let input =
-                        Input::SyncRequest { peer: Self::key(i), bytes: request.encode(), token: self.next_token };
+                    let input = Input::SyncRequest {
+                        peer: Self::key(i),
+                        bytes: request.encode(),
+                        token: self.next_token,
+                    };
                     let delay_ms = self.delay_ms;
                     self.push(delay_ms, to, input);
                 }
@@ -367,7 +370,12 @@ impl Cluster {
     }
 
     pub fn committed_txs(&self, i: usize) -> usize {
-        self.replicas[i].disk.committed.values().map(|(block, _)| Block::decode(block).unwrap().txs.len()).sum()
+        self.replicas[i]
+            .disk
+            .committed
+            .values()
+            .map(|(block, _)| Block::decode(block).unwrap().txs.len())
+            .sum()
     }
 
     /// One block id and state root per height, everywhere; nobody signed two things for one slot.
