@@ -43,6 +43,15 @@ pub trait Disk: Send + 'static {
     /// # Errors
     /// Those of the operating system.
     fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Lets the next reads come from the medium. After a failed flush Linux keeps the unwritten bytes in memory and
+    /// calls them clean: a process that restarts and reads them would take for durable what is not.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn forget_cached(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Why a lock was not had.

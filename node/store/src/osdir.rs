@@ -56,6 +56,11 @@ impl Disk for OsFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
     }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn forget_cached(&self) -> io::Result<()> {
+        Ok(rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed)?)
+    }
 }
 
 /// Holds the lock of an [`OsDir`]. The kernel releases it when the process ends, however it ends.
@@ -73,7 +78,16 @@ impl Dir for OsDir {
     }
 
     fn make_dir(&self, name: &str) -> io::Result<()> {
-        fs::create_dir_all(self.at(name))
+        let path = self.at(name);
+        if path.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(&path)?;
+        // The directory's own entry: `sync_dir` reaches only what is inside it.
+        match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+            _ => File::open(".")?.sync_all(),
+        }
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {

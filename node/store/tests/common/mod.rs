@@ -1,0 +1,252 @@
+//! A workload whose every byte follows from a height, and the model that says what must be found again.
+
+#![allow(dead_code, clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeMap;
+
+use trustnet_store::{Dir, Options, Recovered, Result, Signer, Store};
+
+pub const CHAIN: [u8; 32] = [0x11; 32];
+pub const HEIGHTS: u64 = 26;
+const CHECKPOINT_EVERY: u64 = 5;
+const KEEP: u64 = 6;
+
+/// Segments of eight pages, so that the log rolls every few blocks.
+pub fn options() -> Options {
+    Options {
+        segment_bytes: 8 * 4096,
+        redb_cache_bytes: 64 * 1024,
+        background_spare: false,
+        log_key: Some([0x22; 32]),
+        ..Options::default()
+    }
+}
+
+pub fn hash(height: u64, round: u8) -> [u8; 32] {
+    let mut hash = [round; 32];
+    hash[8..16].copy_from_slice(&height.to_le_bytes());
+    hash[0] = height as u8;
+    hash
+}
+
+/// Between 100 bytes and five pages.
+pub fn block(height: u64, round: u8) -> Vec<u8> {
+    let len = 100 + (height * 7919 + u64::from(round) * 4099) % 18_000;
+    (0..len).map(|i| (i as u8).wrapping_mul(31).wrapping_add(height as u8).wrapping_add(round)).collect()
+}
+
+pub fn certificate(height: u64) -> Vec<u8> {
+    format!("certificate of {height}").into_bytes()
+}
+
+pub fn prefix(height: u64) -> [u8; 8] {
+    (height.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_be_bytes()
+}
+
+fn leaf(key: u64) -> Vec<u8> {
+    format!("account {key}").into_bytes()
+}
+
+/// The leaves after `height`: each height sets one, and deletes that of three heights before if it is even.
+pub fn leaves(height: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut leaves = BTreeMap::new();
+    for at in 1..=height {
+        leaves.insert(leaf(at), at.to_le_bytes().to_vec());
+        if at > 3 && at % 2 == 0 {
+            leaves.remove(&leaf(at - 3));
+        }
+    }
+    leaves
+}
+
+fn changes(from: u64, to: u64) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+    let mut changes = BTreeMap::new();
+    for at in from + 1..=to {
+        changes.insert(leaf(at), Some(at.to_le_bytes().to_vec()));
+        if at > 3 && at % 2 == 0 {
+            changes.insert(leaf(at - 3), None);
+        }
+    }
+    changes
+}
+
+/// What was tried, and what was acknowledged.
+#[derive(Debug, Default, Clone)]
+pub struct Model {
+    /// Number of the last signer record handed in, and of the last one acknowledged.
+    pub signed: u64,
+    pub signed_acked: u64,
+    /// Height of the last certificate handed in, and of the last one that a durable step covered.
+    pub committed: u64,
+    pub committed_acked: u64,
+    /// The checkpoint handed in last, and acknowledged last.
+    pub state: u64,
+    pub state_acked: u64,
+    /// Blocks stored by a durable step above the last commit.
+    pub candidate: Option<(u64, u8)>,
+    /// Lowest height that pruning had to keep.
+    pub pruned: u64,
+}
+
+impl Model {
+    /// Goes on from what a start found.
+    pub fn resume<D: Dir>(&mut self, store: &mut Store<D>, recovered: &Recovered) {
+        for height in recovered.state_height + 1..=recovered.last_commit_height {
+            store.note_txs(height, &[prefix(height), prefix(height + 1000)]);
+        }
+        if let Signer::Known(sign) = &recovered.signer {
+            self.signed = number(sign);
+            self.signed_acked = self.signed;
+        }
+        self.committed = recovered.last_commit_height;
+        self.committed_acked = self.committed;
+        self.state = recovered.state_height;
+        self.state_acked = self.state;
+        self.candidate = None;
+    }
+
+    fn durable(&mut self) {
+        self.committed_acked = self.committed;
+    }
+}
+
+pub fn number(sign: &[u8]) -> u64 {
+    u64::from_le_bytes(sign[..8].try_into().unwrap())
+}
+
+fn sign_bytes(number: u64) -> Vec<u8> {
+    let mut sign = number.to_le_bytes().to_vec();
+    sign.resize(100 + (number % 300) as usize, number as u8);
+    sign
+}
+
+fn vote<D: Dir>(store: &mut Store<D>, model: &mut Model) -> Result<()> {
+    model.signed += 1;
+    store.persist_signer(&sign_bytes(model.signed))?;
+    model.signed_acked = model.signed;
+    model.durable();
+    Ok(())
+}
+
+fn vote_with<D: Dir>(store: &mut Store<D>, model: &mut Model, height: u64, round: u8) -> Result<()> {
+    model.signed += 1;
+    let (hash, block) = (hash(height, round), block(height, round));
+    store.persist_signer_with_block(height, &sign_bytes(model.signed), hash, &block)?;
+    model.signed_acked = model.signed;
+    model.candidate = Some((height, round));
+    model.durable();
+    Ok(())
+}
+
+/// Commits up to `to`, as a node does: most heights by voting, some by syncing, some in two rounds.
+pub fn run<D: Dir>(store: &mut Store<D>, model: &mut Model, to: u64) -> Result<()> {
+    while model.committed < to {
+        let height = model.committed + 1;
+        match height % 6 {
+            // Fetched from a peer.
+            3 => store.append_block(height, hash(height, 0), &block(height, 0))?,
+            // A block that loses, a vote for nothing, then the block that wins.
+            4 => {
+                vote_with(store, model, height, 1)?;
+                vote(store, model)?;
+                vote_with(store, model, height, 0)?;
+                vote(store, model)?;
+            }
+            _ => {
+                vote_with(store, model, height, 0)?;
+                vote(store, model)?;
+            }
+        }
+        // The next height's proposal may come before this height's certificate.
+        if height % 6 == 5 {
+            store.append_block(height + 1, hash(height + 1, 0), &block(height + 1, 0))?;
+        }
+        model.committed = height;
+        store.append_commit(height, hash(height, 0), &certificate(height))?;
+        store.note_txs(height, &[prefix(height), prefix(height + 1000)]);
+        if height.is_multiple_of(CHECKPOINT_EVERY) {
+            checkpoint(store, model, height - height % 2)?;
+            let keep = height.saturating_sub(KEEP);
+            model.pruned = model.pruned.max(keep);
+            store.prune(keep)?;
+        }
+        if height.is_multiple_of(7) {
+            store.sync()?;
+            model.durable();
+        }
+    }
+    Ok(())
+}
+
+pub fn checkpoint<D: Dir>(store: &mut Store<D>, model: &mut Model, height: u64) -> Result<()> {
+    if height < model.state_acked {
+        return Ok(());
+    }
+    // What was tried before and failed may have been stored: the changes are counted from what is known.
+    let changes = changes(store.state_height(), height);
+    model.state = height;
+    store.checkpoint(height, changes.into_iter(), &[])?;
+    model.state_acked = height;
+    model.durable();
+    Ok(())
+}
+
+/// Compares what a start found with the model.
+pub fn check<D: Dir>(store: &Store<D>, recovered: &Recovered, model: &Model, when: &str) {
+    match &recovered.signer {
+        Signer::Known(sign) => {
+            let number = number(sign);
+            assert_eq!(*sign, sign_bytes(number), "{when}");
+            assert!(number >= model.signed_acked, "{when}: signer {number} < {}", model.signed_acked);
+            assert!(number <= model.signed, "{when}");
+        }
+        Signer::Fresh => assert_eq!(model.signed_acked, 0, "{when}: signed, and reported fresh"),
+        Signer::Lost(reason) => panic!("{when}: {reason}"),
+    }
+    assert!([model.state, model.state_acked].contains(&recovered.state_height), "{when}");
+    let last = recovered.last_commit_height;
+    assert!(last >= model.committed_acked, "{when}: commits up to {last} of {}", model.committed_acked);
+    assert!(last <= model.committed, "{when}");
+    check_content(store, model, when);
+    if let Some((height, round)) = model.candidate.filter(|(height, _)| *height > last) {
+        assert!(recovered.undecided.contains(&(height, hash(height, round))), "{when}");
+        assert_eq!(
+            store.candidate(height, hash(height, round)).unwrap(),
+            Some(block(height, round)),
+            "{when}"
+        );
+    }
+    for (height, hash) in &recovered.undecided {
+        assert!(*height > last, "{when}");
+        let round = hash[31];
+        assert_eq!(store.candidate(*height, *hash).unwrap(), Some(block(*height, round)), "{when}");
+    }
+}
+
+/// Checks everything that can be read.
+pub fn check_content<D: Dir>(store: &Store<D>, model: &Model, when: &str) {
+    let (state, last) = (store.state_height(), store.last_commit_height());
+    for height in 1..=last + 2 {
+        let found = store.block(height).unwrap_or_else(|error| panic!("{when}: {error}"));
+        if let Some(stored) = &found {
+            assert!(height <= last, "{when}: block {height}");
+            assert_eq!(stored.hash, hash(height, 0), "{when}");
+            assert_eq!(stored.block, block(height, 0), "{when}");
+            assert_eq!(stored.certificate, certificate(height), "{when}");
+            assert_eq!(store.block_height_by_hash(stored.hash).unwrap(), Some(height), "{when}");
+            if height <= state {
+                assert_eq!(store.find_tx(prefix(height)).unwrap(), [(height, 0)], "{when}");
+            }
+        } else {
+            let may_be_missing = height < model.pruned || height > last;
+            assert!(may_be_missing, "{when}: block {height} is missing");
+        }
+    }
+    let mut found = BTreeMap::new();
+    store
+        .load_leaves(|key, value| {
+            found.insert(key.to_vec(), value.to_vec());
+        })
+        .unwrap();
+    assert_eq!(found, leaves(state), "{when}");
+}
