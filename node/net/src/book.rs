@@ -171,13 +171,13 @@ impl Book {
         known.into_iter().take(count).cloned().collect()
     }
 
-    /// Whether there is something to write since the last [`Book::to_bytes`].
+    /// Whether there is something to write since the last [`Book::take_bytes`].
     pub(crate) fn has_changed(&self) -> bool {
         self.changed
     }
 
     /// The file's content; from here on the book counts as unchanged.
-    pub(crate) fn to_bytes(&mut self) -> Vec<u8> {
+    pub(crate) fn take_bytes(&mut self) -> Vec<u8> {
         self.changed = false;
         codec::encode(&BookFile { version: BOOK_VERSION, entries: self.entries.values().cloned().collect() })
     }
@@ -330,7 +330,7 @@ mod tests {
             book.meet(record(n, "10.0.0.1:1", 1), Some("10.0.0.2:2".parse().unwrap()), 7, nobody);
         }
         assert!(book.has_changed());
-        save(&path, &book.to_bytes()).unwrap();
+        save(&path, &book.take_bytes()).unwrap();
         assert!(!book.has_changed());
         let loaded = load(&path, CHAIN, own()).unwrap();
         assert_eq!(loaded.entries, book.entries);
@@ -342,7 +342,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peers");
         assert_eq!(load(&path, CHAIN, own()).unwrap().len(), 0);
-        for damage in [&b""[..], b"\x01", b"\x09\x00", b"\x01\x01garbage", &[1; MAX_BOOK_BYTES + 9]] {
+        for damage in [&b""[..], b"\x01", b"\x09\x00", b"\x01\x01garbage", &vec![1; MAX_BOOK_BYTES + 9]] {
             fs::write(&path, damage).unwrap();
             assert!(load(&path, CHAIN, own()).is_err(), "{} bytes", damage.len());
         }

@@ -100,15 +100,14 @@ async fn exchange(shared: &Shared, peer: &Peer, request: Bytes) -> Result<Frame,
             peer.traffic.received(frame.payload.len());
             Ok(frame)
         }
-        // A reset is how a peer refuses, here as elsewhere it would be a fault.
-        Ok(None) => Err(RequestError::Refused),
         Err(Fault::Lost) => Err(RequestError::Disconnected),
         Err(Fault::Slow) => Err(RequestError::TimedOut),
         Err(fault @ Fault::Protocol(_)) if !reader.was_reset() => {
             peer.fault(shared, &fault);
             Err(RequestError::Refused)
         }
-        Err(Fault::Protocol(_)) => Err(RequestError::Refused),
+        // A reset is how a peer refuses; on a lasting stream it would be a fault.
+        Ok(None) | Err(Fault::Protocol(_)) => Err(RequestError::Refused),
     }
 }
 

@@ -11,20 +11,20 @@ use crate::jitter::Jitter;
 /// Pause after the first failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// Longest pause for peers on this machine, so that a local network heals quickly.
 const LONGEST_LOOPBACK_PAUSE: Duration = Duration::from_secs(2);
 /// Shortest pause: never zero, or a peer that refuses at once would be asked in a busy loop.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// A connection that lasted this long begins again with the first pause.
-const STABLE: Duration = Duration::from_secs(60);
+const STABLE: Duration = Duration::from_mins(1);
 /// Dials under way at the same time.
 const MAX_DIALLING: usize = 16;
 /// The side with the greater id waits this long before its first dial: both sides of a pair often start
 /// together, and the other's dial would win anyway.
 const POLITE_PAUSE: Duration = Duration::from_millis(250);
 /// A candidate passed over for now is looked at again after this long.
-const PASSED_OVER: Duration = Duration::from_secs(60);
+const PASSED_OVER: Duration = Duration::from_mins(1);
 /// Failures after which a candidate that was never met is given up, and one that was met.
 const GIVE_UP_STRANGER: u32 = 8;
 const GIVE_UP_KNOWN: u32 = 40;

@@ -30,7 +30,7 @@ impl Exchange {
     /// Answers a peer's question, unless it asks too often.
     pub(crate) fn answer(&mut self, shared: &Shared, peer: &Peer) {
         let now = Instant::now();
-        let too_soon = |asked: Instant| now.saturating_duration_since(asked) < PEX_INTERVAL - PEX_SLACK;
+        let too_soon = |asked: Instant| now.saturating_duration_since(asked) + PEX_SLACK < PEX_INTERVAL;
         if self.asked.is_some_and(too_soon) {
             shared.punish(&peer.id, TOO_OFTEN_POINTS, "it asked for peers too often");
             return;

@@ -334,7 +334,8 @@ mod tests {
 
     #[test]
     fn chacha_comes_first_and_both_configurations_build() {
-        let suites: Vec<_> = crypto_provider().cipher_suites.iter().map(|s| s.suite()).collect();
+        let suites: Vec<_> =
+            crypto_provider().cipher_suites.iter().map(rustls::SupportedCipherSuite::suite).collect();
         assert_eq!(
             suites,
             [

@@ -13,7 +13,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod accept;
 mod address;
+mod admission;
 mod book;
 mod bulk;
 mod config;

@@ -1,9 +1,8 @@
-//! The hub: who may stay connected, whom to dial, whom to ask for others, when to write the book.
+//! The hub: whom to dial, whom to ask for others, when to write the book.
 //!
 //! One task, driven by messages and by one deadline: with nothing to do it sleeps.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,26 +13,23 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
+use crate::admission::{Admission, Places, Refusal};
 use crate::dial::DialTable;
 use crate::event::Class;
 use crate::frame::Kind;
 use crate::inbox::Item;
-use crate::limits::Verdict;
 use crate::lock::{lock, read, write};
 use crate::peer::Closer;
 use crate::pex::{PEX_FIRST, PEX_INTERVAL, PEX_MAX_INTERVAL};
-use crate::reach::{Reach, reach, subnet, wide_subnet};
-use crate::shared::{Shared, count};
+use crate::reach::{Reach, reach, wide_subnet};
+use crate::shared::Shared;
 use crate::transport::CloseCode;
-use crate::{PeerId, StaticPeer, book, session};
+use crate::{PeerId, StaticPeer, accept, book, session};
 
-/// When both sides of a pair dial, both connections come up within the time for a handshake. Later than
-/// this a second connection means that the peer has lost the first.
-const SIMULTANEOUS: Duration = Duration::from_secs(10);
 /// The book is written at most this often.
-const SAVE_INTERVAL: Duration = Duration::from_secs(60 * 60);
+const SAVE_INTERVAL: Duration = Duration::from_hours(1);
 /// The first change after start is written after this long.
-const FIRST_SAVE: Duration = Duration::from_secs(60);
+const FIRST_SAVE: Duration = Duration::from_mins(1);
 /// Shutdown: time to deliver what is queued, and then to say good-bye.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 const GOODBYE_TIME: Duration = Duration::from_secs(1);
@@ -65,86 +61,11 @@ pub(crate) enum Message {
     Shutdown(Option<oneshot::Sender<()>>),
 }
 
-/// Why this node does not want a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    Own,
-    Banned,
-    Duplicate,
-    Full,
-    Stopping,
-}
-
-impl Refusal {
-    pub(crate) fn code(self) -> CloseCode {
-        match self {
-            Self::Own => CloseCode::Own,
-            Self::Banned => CloseCode::Banned,
-            Self::Duplicate => CloseCode::Duplicate,
-            Self::Full => CloseCode::Full,
-            Self::Stopping => CloseCode::Shutdown,
-        }
-    }
-
-    pub(crate) fn reason(self) -> &'static str {
-        match self {
-            Self::Own => "this node dialled itself",
-            Self::Banned => "the peer is banned",
-            Self::Duplicate => "another connection with the peer is kept",
-            Self::Full => "no place is free",
-            Self::Stopping => "this node stops",
-        }
-    }
-}
-
-/// A connection's place among the peers. Dropping it frees the place.
-pub(crate) struct Admission {
-    shared: Arc<Shared>,
-    id: PeerId,
-    serial: u64,
-    since: Instant,
-    /// Ends when the connection that this one replaces has given its last event.
-    predecessor: Option<oneshot::Receiver<()>>,
-    /// Dropped with the admission: the successor waits for it.
-    _gone: oneshot::Sender<()>,
-}
-
-impl Admission {
-    /// Waits until the connection that this one replaces has given its last event.
-    pub(crate) async fn predecessor_is_gone(&mut self) {
-        if let Some(predecessor) = self.predecessor.take() {
-            // Nothing is ever sent: the end of the channel is the news.
-            let _ = predecessor.await;
-        }
-    }
-
-    pub(crate) fn since(&self) -> Instant {
-        self.since
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.shared.tell_hub(Message::Closed { id: self.id, serial: self.serial });
-    }
-}
-
-/// An admitted connection, as the hub sees it.
-struct Place {
-    serial: u64,
-    closer: Arc<Closer>,
-    outbound: bool,
-    since: Instant,
-    ip: IpAddr,
-    gone: oneshot::Receiver<()>,
-}
-
 /// The hub's state.
 pub(crate) struct Manager {
     shared: Arc<Shared>,
     messages: mpsc::UnboundedReceiver<Message>,
-    places: BTreeMap<PeerId, Place>,
-    serial: u64,
+    places: Places,
     dials: DialTable,
     /// When to ask a new peer for others.
     exchanges: BTreeMap<PeerId, Instant>,
@@ -162,37 +83,6 @@ pub(crate) struct Manager {
     pump: JoinHandle<()>,
 }
 
-/// Lets strangers in, as far as the gate allows.
-async fn accept_all(shared: Arc<Shared>, alive: mpsc::Sender<()>) {
-    while let Some(stranger) = shared.endpoint.accept().await {
-        let half_open = shared.half_open.load(Ordering::Relaxed);
-        let ip = stranger.addr().ip();
-        let verdict = lock(&shared.gate).judge(ip, stranger.is_validated(), half_open, Instant::now());
-        match verdict {
-            Verdict::Accept => {
-                let (session, alive) = (session::inbound(shared.clone(), stranger), alive.clone());
-                tokio::spawn(async move {
-                    session.await;
-                    drop(alive);
-                });
-            }
-            Verdict::Retry => {
-                count(&shared.counters.retries);
-                stranger.retry();
-            }
-            // Without an answer an honest peer repeats its first datagram and soon gets in.
-            Verdict::HalfOpen => {
-                count(&shared.counters.refused_half_open);
-                stranger.ignore();
-            }
-            Verdict::TooOften => {
-                count(&shared.counters.refused_rate);
-                stranger.ignore();
-            }
-        }
-    }
-}
-
 impl Manager {
     pub(crate) fn new(
         shared: Arc<Shared>,
@@ -202,12 +92,11 @@ impl Manager {
         pump: JoinHandle<()>,
     ) -> Self {
         let (alive, all_gone) = mpsc::channel(1);
-        let acceptor = tokio::spawn(accept_all(shared.clone(), alive.clone()));
+        let acceptor = tokio::spawn(accept::accept_all(shared.clone(), alive.clone()));
         Self {
             shared,
             messages,
-            places: BTreeMap::new(),
-            serial: 0,
+            places: Places::default(),
             dials,
             exchanges: BTreeMap::new(),
             next_exchange: None,
@@ -246,15 +135,22 @@ impl Manager {
 
     fn next_deadline(&self) -> Option<Instant> {
         let exchange = self.exchanges.values().copied().min();
-        let times =
-            [self.dials.next_deadline(self.free_outbound()), exchange, self.next_exchange, self.next_save];
+        let times = [
+            self.dials.next_deadline(self.places.free_outbound(&self.shared)),
+            exchange,
+            self.next_exchange,
+            self.next_save,
+        ];
         times.into_iter().flatten().min()
     }
 
     fn handle(&mut self, message: Message, now: Instant) {
         match message {
             Message::Admit { id, closer, outbound, reply } => {
-                let result = self.admit(id, closer, outbound, now);
+                let result = self.places.admit(&self.shared, id, closer, outbound, now);
+                if result.is_ok() {
+                    self.dials.connected(id, now);
+                }
                 // A session that has given up meanwhile drops the admission, which tells this hub.
                 let _ = reply.send(result);
             }
@@ -266,11 +162,9 @@ impl Manager {
                 self.plan_save(now);
             }
             Message::Closed { id, serial } => {
-                if self.places.get(&id).is_some_and(|place| place.serial == serial) {
-                    let place = self.places.remove(&id);
-                    let loopback = place.is_some_and(|place| reach(place.ip) == Reach::Loopback);
+                if let Some(ip) = self.places.free(&id, serial) {
                     self.exchanges.remove(&id);
-                    self.dials.disconnected(id, loopback, now);
+                    self.dials.disconnected(id, reach(ip) == Reach::Loopback, now);
                 }
             }
             Message::DialFailed { id, loopback } => {
@@ -288,7 +182,7 @@ impl Manager {
             Message::AddStatic(peer) => {
                 write(&self.shared.reserved).configured.insert(peer.id);
                 self.dials.add_static(peer.id, peer.host, now);
-                if self.places.contains_key(&peer.id) {
+                if self.places.contains(&peer.id) {
                     self.dials.connected(peer.id, now);
                 }
                 self.mark_reserved();
@@ -314,78 +208,19 @@ impl Manager {
         for id in ids {
             let reserved = self.shared.is_reserved(&id);
             self.dials.learn(id, reserved, news.contains(&id), now);
-            if self.places.contains_key(&id) {
+            if self.places.contains(&id) {
                 self.dials.connected(id, now);
             }
         }
     }
 
-    fn admit(
-        &mut self,
-        id: PeerId,
-        closer: Arc<Closer>,
-        outbound: bool,
-        now: Instant,
-    ) -> Result<Admission, Refusal> {
-        if self.shared.is_banned(&id) {
-            return Err(Refusal::Banned);
-        }
-        let ip = closer.link().remote_addr().ip();
-        let mut predecessor = None;
-        if let Some(place) = self.places.get(&id) {
-            // The lower id's dial wins, on both sides alike. A second dial by the same side means that this
-            // side has lost the first connection.
-            let wanted_is_outbound = self.shared.own_id < id;
-            let simultaneous =
-                place.outbound != outbound && now.saturating_duration_since(place.since) < SIMULTANEOUS;
-            // One connection may wait for the end of another, but not a chain of them.
-            if (simultaneous && place.outbound == wanted_is_outbound) || !place.closer.is_in_service() {
-                return Err(Refusal::Duplicate);
-            }
-        } else if !outbound && !self.shared.is_reserved(&id) && self.is_full(ip) {
-            return Err(Refusal::Full);
-        }
-        if let Some(place) = self.places.remove(&id) {
-            place.closer.close(CloseCode::Duplicate, Refusal::Duplicate.reason());
-            predecessor = Some(place.gone);
-        }
-        self.serial += 1;
-        let serial = self.serial;
-        let (gone, is_gone) = oneshot::channel();
-        self.places.insert(id, Place { serial, closer, outbound, since: now, ip, gone: is_gone });
-        self.dials.connected(id, now);
-        Ok(Admission { shared: self.shared.clone(), id, serial, since: now, predecessor, _gone: gone })
-    }
-
-    /// Whether an inbound connection from `ip` finds no place.
-    fn is_full(&self, ip: IpAddr) -> bool {
-        let limits = &self.shared.limits;
-        let strangers = || self.places.iter().filter(|(id, p)| !p.outbound && !self.shared.is_reserved(id));
-        let from = |same: &dyn Fn(IpAddr) -> bool| strangers().filter(|(_, place)| same(place.ip)).count();
-        strangers().count() >= limits.inbound
-            || (reach(ip) == Reach::Public
-                && (from(&|other| other == ip) >= limits.inbound_per_ip
-                    || from(&|other| subnet(other) == subnet(ip)) >= limits.inbound_per_subnet))
-    }
-
-    /// Places for outbound connections to peers that are not reserved.
-    fn free_outbound(&self) -> usize {
-        let taken = self.places.iter().filter(|(id, p)| p.outbound && !self.shared.is_reserved(id)).count();
-        self.shared.limits.outbound.saturating_sub(taken)
-    }
-
     fn dial(&mut self, now: Instant) {
-        let free = self.free_outbound();
+        let free = self.places.free_outbound(&self.shared);
         if self.dials.next_deadline(free).is_none_or(|next| next > now) {
             return;
         }
         // One provider must not hold all of this node's outbound connections.
-        let networks: Vec<IpAddr> = self
-            .places
-            .values()
-            .filter(|place| place.outbound && reach(place.ip) == Reach::Public)
-            .map(|place| wide_subnet(place.ip))
-            .collect();
+        let networks = self.places.outbound_networks();
         let shared = self.shared.clone();
         let same_network = |id: &PeerId| {
             let book = lock(&shared.book);
@@ -414,13 +249,14 @@ impl Manager {
         if self.next_exchange.is_some_and(|at| at <= now) {
             self.next_exchange = None;
             self.exchange_pause = (2 * self.exchange_pause).min(PEX_MAX_INTERVAL);
-            let peers: Vec<PeerId> = self.places.keys().copied().collect();
+            let peers = self.places.ids();
             if !peers.is_empty() {
                 let index = lock(&self.shared.jitter).between(0, peers.len() as u64 - 1);
                 self.ask(peers[usize::try_from(index).unwrap_or(0)], now);
             }
         }
-        let wanted = !self.places.is_empty() && self.dials.is_hungry(self.free_outbound());
+        let wanted =
+            !self.places.ids().is_empty() && self.dials.is_hungry(self.places.free_outbound(&self.shared));
         if wanted {
             self.next_exchange.get_or_insert(now + self.exchange_pause);
         } else {
@@ -461,7 +297,7 @@ impl Manager {
             if !book.has_changed() {
                 return None;
             }
-            book.to_bytes()
+            book.take_bytes()
         };
         Some(tokio::task::spawn_blocking(move || {
             if let Err(error) = book::save(&path, &bytes) {

@@ -13,13 +13,13 @@ pub(crate) const MAX_PEX_RECORDS: usize = 16;
 /// Longest answer, in bytes: version, count, records.
 pub(crate) const MAX_PEX_RESPONSE_BYTES: usize = 1 + 1 + MAX_PEX_RECORDS * MAX_RECORD_BYTES;
 /// A peer is asked, and may ask, at most this often.
-pub(crate) const PEX_INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const PEX_INTERVAL: Duration = Duration::from_mins(1);
 /// What a peer's clock and the network may shorten the interval by before it counts as too soon.
 pub(crate) const PEX_SLACK: Duration = Duration::from_secs(5);
 /// A new peer is first asked after this long.
 pub(crate) const PEX_FIRST: Duration = Duration::from_secs(1);
 /// Without news, the pause between two questions doubles up to this.
-pub(crate) const PEX_MAX_INTERVAL: Duration = Duration::from_secs(32 * 60);
+pub(crate) const PEX_MAX_INTERVAL: Duration = Duration::from_mins(32);
 
 const PEX_VERSION: u8 = 1;
 

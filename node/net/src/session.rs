@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::admission::{Admission, Refusal};
 use crate::bulk::BULK_STREAM;
 use crate::dial::Due;
 use crate::event::{Class, Event};
@@ -17,7 +18,7 @@ use crate::frame::Kind;
 use crate::hello::{Hello, HelloError};
 use crate::inbox::Room;
 use crate::lock::{lock, read, write};
-use crate::manager::{Admission, Message, Refusal};
+use crate::manager::Message;
 use crate::outbox::pieces;
 use crate::peer::{self, Closer, Peer, Streams};
 use crate::reach::{Reach, dial_order, is_dialable, reach};
@@ -80,8 +81,8 @@ impl From<Refusal> for NoSession {
     }
 }
 
-fn failed(what: impl ToString) -> NoSession {
-    NoSession::Failed(what.to_string())
+fn failed(what: impl Into<String>) -> NoSession {
+    NoSession::Failed(what.into())
 }
 
 /// Serves a stranger that the gate let in.
@@ -291,7 +292,7 @@ async fn read_hello(
     Hello::decode(&frame.payload, &shared.chain_id, id).map_err(|error| {
         let code = if error == HelloError::OtherChain { CloseCode::OtherChain } else { CloseCode::Protocol };
         link.close(code, &error.to_string());
-        failed(error)
+        failed(error.to_string())
     })
 }
 

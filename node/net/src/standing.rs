@@ -14,14 +14,14 @@ const BEST_SCORE: i32 = 100;
 /// A score moves one point towards zero in this time, so that any score is forgotten in ten minutes.
 const DECAY: Duration = Duration::from_secs(6);
 /// The first ban.
-const FIRST_BAN: Duration = Duration::from_secs(10 * 60);
+const FIRST_BAN: Duration = Duration::from_mins(10);
 /// Each further ban lasts twice as long, up to this.
-const LONGEST_BAN: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_BAN: Duration = Duration::from_hours(24);
 /// A validator or configured peer is only sent away for this long: to lose half of the validators to a
 /// wrong suspicion would stop the chain, and a minute already makes its misbehaviour harmless.
-const RESERVED_BAN: Duration = Duration::from_secs(60);
+const RESERVED_BAN: Duration = Duration::from_mins(1);
 /// A peer that has been good for this long after a ban begins again with a short one.
-const BAN_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
+const BAN_MEMORY: Duration = Duration::from_hours(24);
 /// Peers with a score or ban that are remembered. Keys cost nothing, so the least important is forgotten.
 const MAX_REMEMBERED: usize = 2048;
 
