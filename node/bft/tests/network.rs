@@ -21,6 +21,7 @@ fn run(seeds: std::ops::Range<u64>, network: impl Fn(u64) -> Sim) -> Report {
         sum.crashes += report.crashes;
         sum.evidence += report.evidence;
         sum.relocks += report.relocks;
+        sum.decided += report.decided;
     }
     println!("{sum:?}");
     sum
@@ -37,17 +38,23 @@ impl Drop for Guard {
 
 #[test]
 fn four_validators_one_byzantine() {
-    let report = run(0..1500, |seed| Sim::new(seed, &[1; 4], &[seed as usize % 4]));
+    let report = run(0..3000, |seed| Sim::new(seed, &[1; 4], &[seed as usize % 4]));
     assert!(report.crashes > 1000 && report.evidence > 1000 && report.rounds > 3, "the chaos is real");
 }
 
 #[test]
 fn seven_validators_two_byzantine() {
-    let report = run(0..500, |seed| {
+    let report = run(0..1000, |seed| {
         let first = seed as usize % 7;
         Sim::new(seed, &[1; 7], &[first, (first + 1 + seed as usize % 5) % 7])
     });
     assert!(report.crashes > 500 && report.evidence > 500, "the chaos is real");
+}
+
+#[test]
+fn memory_alone_is_enough_to_be_safe() {
+    let report = run(10_000..11_000, |seed| Sim::new(seed, &[1; 4], &[seed as usize % 4]).without_logs());
+    assert!(report.decided > 500, "and mostly to be live");
 }
 
 #[test]
@@ -59,7 +66,7 @@ fn small_networks_without_byzantine() {
 
 #[test]
 fn random_powers_with_as_many_byzantine_as_they_bear() {
-    run(0..500, |seed| {
+    run(0..1000, |seed| {
         let mut rng = Lcg::new(!seed);
         let powers: Vec<Power> = (0..4 + rng.below(4)).map(|_| 1 + rng.below(9) as Power).collect();
         let bearable = weighted(&powers).max_faulty_power();
