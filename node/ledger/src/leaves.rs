@@ -250,3 +250,6 @@ impl State {
             .chain(self.admissions.iter().map(|(k, v)| (numbered(ADMISSION, *k), value(v))))
     }
 }
+
+#[cfg(test)]
+mod tests;
