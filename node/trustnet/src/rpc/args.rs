@@ -61,8 +61,8 @@ impl<'de> Visitor<'de> for ArgVisitor {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Arg, E> {
-        // Every whole number below 2^53 is exact in both types.
-        let whole = value.trunc() == value && value.abs() < 9.0e15;
+        // Every whole number below 2^53 is exact in both types; NaN fails both comparisons.
+        let whole = value.fract().abs() <= 0.0 && value.abs() < 9.0e15;
         Ok(if whole { Arg::Int(value as i64) } else { Arg::Other("a fraction") })
     }
 
@@ -187,7 +187,9 @@ impl Args {
             Params::None => Vec::new(),
             Params::Named(given) => given
                 .into_iter()
-                .filter_map(|(name, arg)| names.iter().find(|known| **known == name).map(|known| (*known, arg)))
+                .filter_map(|(name, arg)| {
+                    names.iter().find(|known| **known == name).map(|known| (*known, arg))
+                })
                 .collect(),
             Params::Listed(list) if list.is_empty() => Vec::new(),
             Params::Listed(list) if list.len() == names.len() => names.iter().copied().zip(list).collect(),
@@ -206,7 +208,9 @@ impl Args {
                 ));
             }
             Params::TooMany => {
-                return Err(RpcError::InvalidParams(format!("more than {MAX_ARGS} arguments; no method takes so many")));
+                return Err(RpcError::InvalidParams(format!(
+                    "more than {MAX_ARGS} arguments; no method takes so many"
+                )));
             }
         };
         Ok(Self { named })
@@ -260,10 +264,12 @@ impl Args {
             Arg::Null => Ok(String::new()),
             Arg::Text(text) => Ok(text.clone()),
             arg @ Arg::Uri(text) => {
-                let bytes = uri_bytes(text).unwrap_or_else(|| Some(text.clone().into_bytes()));
-                bytes
-                    .and_then(|bytes| String::from_utf8(bytes).ok())
-                    .ok_or_else(|| wrong(name, arg, "a text in quotes"))
+                let bytes = match uri_bytes(text) {
+                    UriBytes::Bytes(bytes) => String::from_utf8(bytes).ok(),
+                    UriBytes::Bare => Some(text.clone()),
+                    UriBytes::Broken => None,
+                };
+                bytes.ok_or_else(|| wrong(name, arg, "a text in quotes"))
             }
             other => Err(wrong(name, other, "a text")),
         }
@@ -304,7 +310,9 @@ impl Args {
         let plain = match self.get(name) {
             Arg::Text(text) | Arg::Uri(text) => {
                 let digits = unquoted(text);
-                hex::decode(digits.strip_prefix("0x").unwrap_or(digits)).ok().filter(|bytes| bytes.len() == 32)
+                hex::decode(digits.strip_prefix("0x").unwrap_or(digits))
+                    .ok()
+                    .filter(|bytes| bytes.len() == 32)
             }
             _ => None,
         };
@@ -318,20 +326,32 @@ impl Args {
 fn uri_only(name: &str, arg: &Arg) -> Result<Vec<u8>, RpcError> {
     let expected = "hex digits after 0x, or a text in quotes";
     match arg {
-        Arg::Uri(text) => uri_bytes(text).flatten().ok_or_else(|| wrong(name, arg, expected)),
+        Arg::Uri(text) => match uri_bytes(text) {
+            UriBytes::Bytes(bytes) => Ok(bytes),
+            UriBytes::Bare | UriBytes::Broken => Err(wrong(name, arg, expected)),
+        },
         other => Err(wrong(name, other, "bytes as text")),
     }
 }
 
-/// Bytes of `0x…` or `"…"` in a URI; `None` when it is neither, `Some(None)` when it is broken.
-fn uri_bytes(text: &str) -> Option<Option<Vec<u8>>> {
+/// Bytes in a URI.
+enum UriBytes {
+    /// Neither `0x…` nor `"…"`.
+    Bare,
+    /// One of these, but not readable.
+    Broken,
+    Bytes(Vec<u8>),
+}
+
+fn uri_bytes(text: &str) -> UriBytes {
+    let read = |bytes: Option<Vec<u8>>| bytes.map_or(UriBytes::Broken, UriBytes::Bytes);
     if let Some(digits) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        return Some(hex::decode(digits).ok());
+        return read(hex::decode(digits).ok());
     }
     if text.len() >= 2 && text.starts_with('"') && text.ends_with('"') {
-        return Some(serde_json::from_str::<String>(text).ok().map(String::into_bytes));
+        return read(serde_json::from_str::<String>(text).ok().map(String::into_bytes));
     }
-    None
+    UriBytes::Bare
 }
 
 fn unquoted(text: &str) -> &str {
@@ -352,7 +372,9 @@ fn wrong(name: &str, arg: &Arg, expected: &str) -> RpcError {
         }
         Arg::Other(what) => (*what).to_owned(),
     };
-    RpcError::InvalidParams(format!("error converting params to arguments: {name} must be {expected}, got {given}"))
+    RpcError::InvalidParams(format!(
+        "error converting params to arguments: {name} must be {expected}, got {given}"
+    ))
 }
 
 #[cfg(test)]

@@ -35,7 +35,13 @@ fn what_is_not_given_is_the_default() {
 
 #[test]
 fn what_is_not_a_number_is_refused_with_its_name() {
-    for text in [r#"{"height":"x"}"#, r#"{"height":1.5}"#, r#"{"height":true}"#, r#"{"height":[1]}"#, r#"{"height":{}}"#] {
+    for text in [
+        r#"{"height":"x"}"#,
+        r#"{"height":1.5}"#,
+        r#"{"height":true}"#,
+        r#"{"height":[1]}"#,
+        r#"{"height":{}}"#,
+    ] {
         let error = json(text, &["height"]).unwrap().int("height").unwrap_err();
         assert_eq!(error.code(), -32_602);
         assert!(error.data().contains("height must be a whole number"), "{error}");
@@ -80,7 +86,10 @@ fn a_hash_comes_as_base64_as_hex_or_with_0x() {
     let hash = [0xab; 32];
     let base64 = STANDARD.encode(hash);
     assert_eq!(json(&format!(r#"{{"hash":"{base64}"}}"#), &["hash"]).unwrap().hash("hash").unwrap(), hash);
-    assert_eq!(json(&format!(r#"["{}"]"#, hex::encode(hash)), &["hash"]).unwrap().hash("hash").unwrap(), hash);
+    assert_eq!(
+        json(&format!(r#"["{}"]"#, hex::encode(hash)), &["hash"]).unwrap().hash("hash").unwrap(),
+        hash
+    );
     assert_eq!(uri("hash", &format!("0x{}", hex::encode_upper(hash))).hash("hash").unwrap(), hash);
     assert_eq!(uri("hash", &hex::encode(hash)).hash("hash").unwrap(), hash);
     let error = uri("hash", "0xabcd").hash("hash").unwrap_err();
@@ -106,9 +115,14 @@ fn more_arguments_than_any_method_takes_are_not_kept() {
     let list = format!("[{}0]", "0,".repeat(100_000));
     assert_eq!(serde_json::from_str::<Params>(&list).unwrap(), Params::TooMany);
     let entries: Vec<String> = (0..1_000).map(|i| format!("\"a{i}\":0")).collect();
-    assert_eq!(serde_json::from_str::<Params>(&format!("{{{}}}", entries.join(","))).unwrap(), Params::TooMany);
+    assert_eq!(
+        serde_json::from_str::<Params>(&format!("{{{}}}", entries.join(","))).unwrap(),
+        Params::TooMany
+    );
     let full = format!("[{}0]", "0,".repeat(MAX_ARGS - 1));
-    assert!(matches!(serde_json::from_str::<Params>(&full).unwrap(), Params::Listed(list) if list.len() == MAX_ARGS));
+    assert!(
+        matches!(serde_json::from_str::<Params>(&full).unwrap(), Params::Listed(list) if list.len() == MAX_ARGS)
+    );
 }
 
 #[test]

@@ -27,27 +27,26 @@ pub async fn run(http: &Http, requests: Vec<Request>) -> (String, bool) {
         }
         let ids: Vec<Id> = together.iter().map(id_of).collect();
         if answers.is_full() {
-            ids.iter().for_each(|id| answers.push_error(id));
+            for id in &ids {
+                answers.push_error(id);
+            }
             continue;
         }
         let calls = together
             .into_iter()
             .map(|request| -> Later<'_, Option<(Value, bool)>> { Box::pin(http.single(request)) })
             .collect();
-        match timeout_at(until, join_in_order(calls)).await {
-            Ok(results) => {
-                for (id, result) in ids.iter().zip(results) {
-                    if let Some((value, immutable)) = result {
-                        answers.push(id, &value.to_string(), immutable);
-                    }
+        if let Ok(results) = timeout_at(until, join_in_order(calls)).await {
+            for (id, result) in ids.iter().zip(results) {
+                if let Some((value, immutable)) = result {
+                    answers.push(id, &value.to_string(), immutable);
                 }
             }
-            Err(_) => {
-                let error = RpcError::Server("the batch takes too long; send fewer requests at once".to_owned());
-                for id in ids.iter().filter(|id| **id != Id::Unknown) {
-                    answers.push(id, &answer(id, Err(&error)).to_string(), false);
-                }
-            }
+            continue;
+        }
+        let error = RpcError::Server("the batch takes too long; send fewer requests at once".to_owned());
+        for id in ids.iter().filter(|id| **id != Id::Unknown) {
+            answers.push(id, &answer(id, Err(&error)).to_string(), false);
         }
     }
     answers.finish()

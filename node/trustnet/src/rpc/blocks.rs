@@ -37,8 +37,9 @@ pub(super) fn point_of_tip(tip: &Tip) -> BlockPoint {
 }
 
 fn decode(stored: &StoredBlock, height: u64) -> Result<BlockAt, RpcError> {
-    let block = Block::decode(&stored.block)
-        .map_err(|error| RpcError::Internal(format!("block {height} on this node's disk cannot be read: {error}")))?;
+    let block = Block::decode(&stored.block).map_err(|error| {
+        RpcError::Internal(format!("block {height} on this node's disk cannot be read: {error}"))
+    })?;
     Ok(BlockAt { id: Hash32(stored.hash), block, size: stored.block.len() })
 }
 
@@ -70,7 +71,9 @@ impl Rpc {
     /// The block of a height that should be here.
     async fn require(&self, height: u64, tip: u64) -> Result<BlockAt, RpcError> {
         if tip == 0 {
-            return Err(RpcError::Internal("there is no block yet; the chain begins with its first transaction".to_owned()));
+            return Err(RpcError::Internal(
+                "there is no block yet; the chain begins with its first transaction".to_owned(),
+            ));
         }
         if let Some(found) = self.block_at(height).await? {
             return Ok(found);
@@ -153,7 +156,9 @@ impl Rpc {
         let by: Commit = match next {
             Some(next) => next.block.last_commit,
             None if height == tip.height() => tip.commit,
-            None => return Err(RpcError::Internal(format!("the commit of height {height} is not available"))),
+            None => {
+                return Err(RpcError::Internal(format!("the commit of height {height} is not available")));
+            }
         };
         let header = &at.block.header;
         let deciders = keys(self.deciders_of(header).await?);
@@ -171,7 +176,7 @@ impl Rpc {
             let Some(at) = self.block_at(height).await? else { break };
             metas.push(block::block_meta(&at.id, &at.block, self.chain_id(), at.size));
         }
-        Ok(Reply::now(block::blockchain(tip, metas)))
+        Ok(Reply::now(block::blockchain(tip, &metas)))
     }
 }
 
@@ -183,7 +188,8 @@ fn keys(deciders: Option<Deciders>) -> Option<Vec<PublicKey>> {
 /// [`MAX_BLOCK_METAS`]. An empty chain gives an empty range.
 fn range(min: Option<i64>, max: Option<i64>, base: u64, tip: u64) -> Result<(u64, u64), RpcError> {
     let given = |value: Option<i64>| {
-        u64::try_from(value.unwrap_or(0)).map_err(|_| RpcError::Internal("heights must be non-negative".to_owned()))
+        u64::try_from(value.unwrap_or(0))
+            .map_err(|_| RpcError::Internal("heights must be non-negative".to_owned()))
     };
     let (min, max) = (given(min)?, given(max)?);
     if tip == 0 {
@@ -226,7 +232,9 @@ mod tests {
         assert_eq!(range(1, 50).unwrap(), (31, 50));
         assert_eq!(range(95, 1_000).unwrap(), (95, 100));
         assert!(range(-1, 5).is_err());
-        assert!(range(60, 50).unwrap_err().data().contains("min height 60 can't be greater than max height 50"));
+        assert!(
+            range(60, 50).unwrap_err().data().contains("min height 60 can't be greater than max height 50")
+        );
         assert!(range(i64::MAX, i64::MAX).is_err());
     }
 

@@ -94,6 +94,9 @@ mod tests {
 
     #[test]
     fn an_error_without_detail_has_no_data() {
-        assert_eq!(RpcError::MethodNotFound.to_value().to_string(), r#"{"code":-32601,"message":"Method not found"}"#);
+        assert_eq!(
+            RpcError::MethodNotFound.to_value().to_string(),
+            r#"{"code":-32601,"message":"Method not found"}"#
+        );
     }
 }

@@ -64,7 +64,12 @@ impl Http {
                 None => respond(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "404 page not found\n"),
             };
         }
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
+        let host = request
+            .headers()
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
         let body = request.into_body();
         let small = body.size_hint().upper().is_some_and(|upper| upper <= SMALL_BODY_BYTES as u64);
         let _place = if small { None } else { self.large_bodies.acquire().await.ok() };

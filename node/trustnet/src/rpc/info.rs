@@ -23,7 +23,11 @@ impl Rpc {
         let (latest, catching_up, power) = self
             .ask(move |view| {
                 let power = view.engine.deciders().iter().find(|(decider, _)| Some(*decider) == key);
-                (point_of_tip(view.engine.tip()), view.engine.catching_up(), power.map_or(0, |(_, power)| *power))
+                (
+                    point_of_tip(view.engine.tip()),
+                    view.engine.catching_up(),
+                    power.map_or(0, |(_, power)| *power),
+                )
             })
             .await?;
         let earliest = self.earliest(latest.height).await?;
@@ -78,7 +82,8 @@ impl Rpc {
 
     /// `/validators`
     pub(super) async fn validators(&self, args: &Args) -> Result<Reply, RpcError> {
-        let (tip, next) = self.ask(|view| (view.engine.tip().height(), view.engine.deciders().to_vec())).await?;
+        let (tip, next) =
+            self.ask(|view| (view.engine.tip().height(), view.engine.deciders().to_vec())).await?;
         let height = Self::height(args, tip + 1)?;
         let set = if height == tip + 1 {
             next

@@ -78,7 +78,9 @@ impl Body {
                 "batch request exceeds maximum ({max_batch}) allowed number of requests"
             ))),
             Read::Batch(requests, _) => Ok(Self::Batch(requests)),
-            Read::Neither => Err(RpcError::InvalidRequest("a request is an object, or a list of objects".to_owned())),
+            Read::Neither => {
+                Err(RpcError::InvalidRequest("a request is an object, or a list of objects".to_owned()))
+            }
         }
     }
 }
@@ -223,7 +225,10 @@ mod tests {
 
     #[test]
     fn a_call_has_an_id_of_text_or_number() {
-        assert_eq!(single(r#"{"jsonrpc":"2.0","id":7,"method":"health"}"#), call(Id::Int(7), "health", Params::None));
+        assert_eq!(
+            single(r#"{"jsonrpc":"2.0","id":7,"method":"health"}"#),
+            call(Id::Int(7), "health", Params::None)
+        );
         let request = single(r#"{"method":"block","params":["5"],"id":"a"}"#);
         assert_eq!(request, call(Id::Text("a".into()), "block", Params::Listed(vec![Arg::Text("5".into())])));
         assert_eq!(single(r#"{"id":3.0,"method":"x"}"#), call(Id::Int(3), "x", Params::None));
@@ -245,7 +250,8 @@ mod tests {
 
     #[test]
     fn a_body_that_is_not_json_is_a_parse_error() {
-        for text in ["", "{", "nope", r#"{"id":1,"method":5}"#, "{}x", "\u{0}", r#"{"id":1,"method":"a"}{}"#] {
+        for text in ["", "{", "nope", r#"{"id":1,"method":5}"#, "{}x", "\u{0}", r#"{"id":1,"method":"a"}{}"#]
+        {
             assert_eq!(Body::parse(text.as_bytes(), 8).unwrap_err().code(), -32_700, "{text}");
         }
         assert_eq!(Body::parse(&[0xff, 0xfe], 8).unwrap_err().code(), -32_700);
@@ -260,7 +266,9 @@ mod tests {
 
     #[test]
     fn one_bad_element_does_not_spoil_its_batch() {
-        let Body::Batch(requests) = Body::parse(br#"[{"id":1,"method":"a"},5,[],{"method":"b"}]"#, 8).unwrap() else {
+        let Body::Batch(requests) =
+            Body::parse(br#"[{"id":1,"method":"a"},5,[],{"method":"b"}]"#, 8).unwrap()
+        else {
             panic!("not a batch");
         };
         assert_eq!(requests.len(), 4);
@@ -283,7 +291,11 @@ mod tests {
     fn deep_nesting_is_refused_without_exhausting_the_stack() {
         let deep = "[".repeat(1_000_000);
         assert!(Body::parse(deep.as_bytes(), 8).is_err());
-        let params = format!(r#"{{"id":1,"method":"a","params":[{}{}]}}"#, "[".repeat(1_000_000), "]".repeat(1_000_000));
+        let params = format!(
+            r#"{{"id":1,"method":"a","params":[{}{}]}}"#,
+            "[".repeat(1_000_000),
+            "]".repeat(1_000_000)
+        );
         assert_eq!(single(&params), call(Id::Int(1), "a", Params::Listed(vec![Arg::Other("a list")])));
     }
 
@@ -292,7 +304,10 @@ mod tests {
         let ok = answer(&Id::Int(1), Ok(serde_json::json!({})));
         assert_eq!(ok.to_string(), r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
         let failed = answer(&Id::Text("a".into()), Err(&RpcError::MethodNotFound));
-        assert_eq!(failed.to_string(), r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32601,"message":"Method not found"}}"#);
+        assert_eq!(
+            failed.to_string(),
+            r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32601,"message":"Method not found"}}"#
+        );
         assert!(answer(&Id::Unknown, Err(&RpcError::MethodNotFound)).to_string().contains(r#""id":null"#));
     }
 }

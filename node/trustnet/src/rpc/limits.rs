@@ -55,7 +55,7 @@ impl Default for RpcLimits {
             commit_wait: Duration::from_secs(10),
             batch_time: Duration::from_secs(20),
             request_time: Duration::from_secs(30),
-            idle_time: Duration::from_secs(60),
+            idle_time: Duration::from_mins(1),
         }
     }
 }

@@ -48,16 +48,69 @@
 
 mod args;
 mod batch;
+mod blocks;
+mod calls;
+mod earliest;
 mod encode;
 mod error;
 mod guard;
 mod http;
+mod info;
 mod join;
 mod jsonrpc;
 mod limits;
 mod methods;
+mod query;
 mod server;
+mod sets;
+mod state;
+mod txs;
 mod uri;
 mod views;
 
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
+
+use self::http::Http;
+use self::state::Rpc;
+use crate::node::NodeHandle;
+
 pub use limits::RpcLimits;
+
+/// Serves the RPC of a node until the task is dropped or the node stops.
+///
+/// # Errors
+/// When the node is gone before the server begins, or the listener fails for good.
+pub async fn serve(listener: TcpListener, handle: NodeHandle, limits: RpcLimits) -> io::Result<()> {
+    let rpc = Rpc::new(handle, limits.clone()).await.map_err(io::Error::other)?;
+    let rpc = Arc::new(rpc);
+    let http = Arc::new(Http::new(Arc::clone(&rpc).caller(), limits));
+    tokio::select! {
+        served = server::serve_http(listener, http) => served,
+        () = follow(&rpc) => Ok(()),
+    }
+}
+
+/// Remembers every validator set that comes into force, until the node stops.
+async fn follow(rpc: &Rpc) {
+    let mut blocks = rpc.handle.committed();
+    loop {
+        match blocks.recv().await {
+            Ok(committed) => {
+                let header = &committed.block.header;
+                if header.next_validators == header.validators {
+                    continue;
+                }
+                // A node that is busy just now is asked again when a block with an unknown set is shown.
+                if rpc.learn_sets().await.is_err() {
+                    tracing::debug!(height = header.height, "the new validators could not be asked for");
+                }
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}

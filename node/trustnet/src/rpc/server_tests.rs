@@ -58,11 +58,14 @@ async fn raw(addr: SocketAddr, request: &[u8]) -> String {
 }
 
 async fn get(addr: SocketAddr, target: &str) -> (u16, String, String) {
-    split(&raw(addr, format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").as_bytes()).await)
+    split(
+        &raw(addr, format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").as_bytes()).await,
+    )
 }
 
 async fn post(addr: SocketAddr, body: &str) -> (u16, String, String) {
-    let head = format!("POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head =
+        format!("POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
     split(&raw(addr, format!("{head}{body}").as_bytes()).await)
 }
 
@@ -152,7 +155,8 @@ async fn a_batch_over_its_limits_is_refused_or_cut_but_every_call_is_answered() 
     let limits = RpcLimits { max_batch: 8, max_answer_bytes: 3_000, ..RpcLimits::default() };
     let addr = start(echo(), limits).await;
     let batch = |count: usize| {
-        let calls: Vec<String> = (0..count).map(|id| format!(r#"{{"id":{id},"method":"genesis"}}"#)).collect();
+        let calls: Vec<String> =
+            (0..count).map(|id| format!(r#"{{"id":{id},"method":"genesis"}}"#)).collect();
         format!("[{}]", calls.join(","))
     };
     let (status, _, body) = post(addr, &batch(9)).await;
@@ -216,7 +220,9 @@ async fn a_query_over_the_limit_is_refused() {
 #[tokio::test]
 async fn what_is_not_http_gets_an_end() {
     let addr = start(echo(), RpcLimits::default()).await;
-    for garbage in [&b"\x00\xff\x16\x03\x01garbage\r\n\r\n"[..], b"GET\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+    for garbage in
+        [&b"\x00\xff\x16\x03\x01garbage\r\n\r\n"[..], b"GET\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+    {
         let answer = raw(addr, garbage).await;
         assert!(!answer.contains(" 200 "), "{answer}");
     }

@@ -76,8 +76,10 @@ impl Rpc {
 
     /// Remembers who decides the next height and who decided the last.
     pub(super) async fn learn_sets(&self) -> Result<(), NodeGone> {
-        let (next, last) =
-            self.handle.ask(|view| (view.engine.deciders().to_vec(), view.engine.tip().deciders.clone())).await?;
+        let (next, last) = self
+            .handle
+            .ask(|view| (view.engine.deciders().to_vec(), view.engine.tip().deciders.clone()))
+            .await?;
         let mut sets = self.sets.write().await;
         sets.learn(last);
         sets.learn(next);

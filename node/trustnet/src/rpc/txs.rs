@@ -55,7 +55,8 @@ impl Rpc {
         let bytes = Bytes::from(args.base64("tx")?);
         let Ok(_place) = self.waiters.try_acquire() else {
             return Err(RpcError::Server(
-                "too many calls wait for their block; use broadcast_tx_sync and ask for the transaction".to_owned(),
+                "too many calls wait for their block; use broadcast_tx_sync and ask for the transaction"
+                    .to_owned(),
             ));
         };
         // Listen first: the block may be there before the verdict is read.
@@ -72,7 +73,9 @@ impl Rpc {
         }
         match timeout(self.limits.commit_wait, self.wait_for(blocks, checked.id, &bytes)).await {
             Ok(height) => Ok(Reply::now(broadcast::broadcast_commit(&checked, height?))),
-            Err(_) => Err(RpcError::Internal("timed out waiting for tx to be included in a block".to_owned())),
+            Err(_) => {
+                Err(RpcError::Internal("timed out waiting for tx to be included in a block".to_owned()))
+            }
         }
     }
 
@@ -85,7 +88,9 @@ impl Rpc {
     ) -> Result<u64, RpcError> {
         loop {
             match blocks.recv().await {
-                Ok(committed) if committed.block.txs.contains(bytes) => return Ok(committed.block.header.height),
+                Ok(committed) if committed.block.txs.contains(bytes) => {
+                    return Ok(committed.block.header.height);
+                }
                 Ok(_) => {}
                 Err(RecvError::Lagged(_)) => {
                     if let Some((at, _)) = self.find_tx(id).await? {
@@ -133,7 +138,8 @@ impl Rpc {
                 (pool.len(), pool.bytes(), txs)
             })
             .await?;
-        Ok(Reply::now(tx::unconfirmed(total, bytes, Some(txs.iter().map(base64).collect()))))
+        let txs: Vec<String> = txs.iter().map(base64).collect();
+        Ok(Reply::now(tx::unconfirmed(total, bytes, Some(&txs))))
     }
 
     /// `/num_unconfirmed_txs`

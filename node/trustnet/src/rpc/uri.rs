@@ -33,7 +33,9 @@ pub fn parse_query(query: &str) -> Result<Params, RpcError> {
 
 /// Undoes the percent encoding of a query, in which `+` is a space.
 fn decode(text: &str) -> Result<String, RpcError> {
-    let broken = || RpcError::InvalidParams("error converting http params to arguments: invalid URL escape".to_owned());
+    let broken = || {
+        RpcError::InvalidParams("error converting http params to arguments: invalid URL escape".to_owned())
+    };
     let mut bytes = text.bytes();
     let mut out = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
@@ -90,7 +92,12 @@ mod tests {
 
     #[test]
     fn too_long_and_too_many_are_refused() {
-        assert!(parse_query(&"x".repeat(MAX_QUERY_BYTES + 1)).unwrap_err().data().contains("send the call as POST"));
+        assert!(
+            parse_query(&"x".repeat(MAX_QUERY_BYTES + 1))
+                .unwrap_err()
+                .data()
+                .contains("send the call as POST")
+        );
         let many: Vec<String> = (0..=MAX_ARGS).map(|i| format!("a{i}=1")).collect();
         assert_eq!(parse_query(&many.join("&")).unwrap(), Params::TooMany);
     }

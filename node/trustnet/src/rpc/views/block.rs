@@ -48,7 +48,7 @@ pub fn block_meta(id: &Hash32, block: &Block, chain_id: &str, size: usize) -> Va
 }
 
 /// A list of blocks in short, the highest first.
-pub fn blockchain(last_height: u64, metas: Vec<Value>) -> Value {
+pub fn blockchain(last_height: u64, metas: &[Value]) -> Value {
     json!({ "last_height": int(last_height), "block_metas": metas })
 }
 

@@ -9,6 +9,10 @@ use crate::rpc::encode::{address, hex_upper, time};
 /// Bytes of a hash or address that stand for the whole of it.
 const FINGERPRINT_BYTES: usize = 6;
 
+/// A vote as the engine's state has it: none, nil, or for a block.
+#[allow(clippy::option_option)]
+type Vote = Option<Option<Hash32>>;
+
 /// Which kind of vote.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -32,7 +36,8 @@ pub fn consensus_state(state: &RoundState, deciders: &[(PublicKey, u64)]) -> Val
             })
         })
         .collect();
-    let proposer = deciders.get(usize::from(state.proposer)).map_or_else(String::new, |(key, _)| address(key));
+    let proposer =
+        deciders.get(usize::from(state.proposer)).map_or_else(String::new, |(key, _)| address(key));
     json!({
         "round_state": {
             "height/round/step": format!("{}/{}/{}", state.height, state.round, state.step),
@@ -51,7 +56,7 @@ pub fn consensus_state(state: &RoundState, deciders: &[(PublicKey, u64)]) -> Val
 fn votes(
     state: &RoundState,
     round: &RoundVotes,
-    votes: &[Option<Option<Hash32>>],
+    votes: &[Vote],
     kind: Kind,
     deciders: &[(PublicKey, u64)],
 ) -> Vec<String> {
@@ -59,9 +64,8 @@ fn votes(
         Kind::Prevote => "SIGNED_MSG_TYPE_PREVOTE(Prevote)",
         Kind::Precommit => "SIGNED_MSG_TYPE_PRECOMMIT(Precommit)",
     };
-    let one = |(index, (vote, (key, _))): (usize, (&Option<Option<Hash32>>, &(PublicKey, u64)))| match vote {
-        None => "nil-Vote".to_owned(),
-        Some(value) => format!(
+    let one = |index: usize, value: &Option<Hash32>, key: &PublicKey| {
+        format!(
             "Vote{{{index}:{} {}/{:02}/{word} {} {} @ {}}}",
             fingerprint(&key.address()),
             state.height,
@@ -69,9 +73,14 @@ fn votes(
             fingerprint(&value.unwrap_or_default().0),
             fingerprint(&[0; FINGERPRINT_BYTES]),
             time(state.started_unix_ms),
-        ),
+        )
     };
-    votes.iter().zip(deciders).enumerate().map(one).collect()
+    let positions = votes.iter().zip(deciders).enumerate();
+    positions
+        .map(|(index, (vote, (key, _)))| {
+            vote.as_ref().map_or_else(|| "nil-Vote".to_owned(), |value| one(index, value, key))
+        })
+        .collect()
 }
 
 fn fingerprint(bytes: &[u8]) -> String {
@@ -79,11 +88,14 @@ fn fingerprint(bytes: &[u8]) -> String {
 }
 
 /// `BA{4:x_xx} 30/40 = 0.75`: who has voted, and their part of the power.
-fn bit_array(votes: &[Option<Option<Hash32>>], deciders: &[(PublicKey, u64)]) -> String {
+fn bit_array(votes: &[Vote], deciders: &[(PublicKey, u64)]) -> String {
     let bits: String = votes.iter().map(|vote| if vote.is_some() { 'x' } else { '_' }).collect();
-    let power = |of: &mut dyn Iterator<Item = &(PublicKey, u64)>| of.map(|(_, power)| u128::from(*power)).sum::<u128>();
+    let power = |of: &mut dyn Iterator<Item = &(PublicKey, u64)>| {
+        of.map(|(_, power)| u128::from(*power)).sum::<u128>()
+    };
     let total = power(&mut deciders.iter());
-    let voted = power(&mut votes.iter().zip(deciders).filter(|(vote, _)| vote.is_some()).map(|(_, decider)| decider));
+    let voted =
+        power(&mut votes.iter().zip(deciders).filter(|(vote, _)| vote.is_some()).map(|(_, decider)| decider));
     let hundredths = (voted * 100 + total / 2).checked_div(total).unwrap_or(0);
     format!("BA{{{}:{bits}}} {voted}/{total} = {}.{:02}", votes.len(), hundredths / 100, hundredths % 100)
 }

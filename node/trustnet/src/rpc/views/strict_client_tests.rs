@@ -82,7 +82,8 @@ fn status_parses() {
 
 #[test]
 fn status_before_the_first_block_parses() {
-    let parsed: endpoint::status::Response = parse(sample_status(BlockPoint::default(), BlockPoint::default()));
+    let parsed: endpoint::status::Response =
+        parse(sample_status(BlockPoint::default(), BlockPoint::default()));
     assert_eq!(parsed.sync_info.latest_block_height.value(), 0);
     assert!(parsed.sync_info.latest_block_hash.is_empty());
 }
@@ -197,7 +198,7 @@ fn no_block_by_hash_parses() {
 fn blockchain_parses() {
     let first = block(None, &[b"one"], Vec::new());
     let meta = super::block::block_meta(&first.header.id(), &first, CHAIN, 400);
-    let parsed: endpoint::blockchain::Response = parse(super::block::blockchain(1, vec![meta]));
+    let parsed: endpoint::blockchain::Response = parse(super::block::blockchain(1, &[meta]));
     assert_eq!((parsed.last_height.value(), parsed.block_metas[0].num_txs), (1, 1));
 }
 
@@ -254,7 +255,10 @@ fn abci_info_parses() {
     let parsed: endpoint::abci_info::Response = parse(abci::info("0.1.0", 7, &Hash32([4; 32])));
     assert_eq!(parsed.response.last_block_height.value(), 7);
     // This client keeps the base64 text as if it were the bytes.
-    assert_eq!(parsed.response.last_block_app_hash.as_bytes(), crate::rpc::encode::base64([4; 32]).as_bytes());
+    assert_eq!(
+        parsed.response.last_block_app_hash.as_bytes(),
+        crate::rpc::encode::base64([4; 32]).as_bytes()
+    );
 }
 
 #[test]

@@ -37,9 +37,9 @@ pub fn tx(id: &Hash32, block: &Block, index: usize, prove: bool) -> Option<Value
 }
 
 /// Waiting transactions; `txs` is `None` when only their number was asked.
-pub fn unconfirmed(total: usize, total_bytes: usize, txs: Option<Vec<String>>) -> Value {
+pub fn unconfirmed(total: usize, total_bytes: usize, txs: Option<&[String]>) -> Value {
     json!({
-        "n_txs": int(txs.as_ref().map_or(total, Vec::len)),
+        "n_txs": int(txs.map_or(total, <[String]>::len)),
         "total": int(total),
         "total_bytes": int(total_bytes),
         "txs": txs,
