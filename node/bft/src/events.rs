@@ -97,6 +97,6 @@ pub enum Action {
 /// - A step that emits `Decide` emits nothing else but evidence.
 pub const MAX_ACTIONS: usize = MAX_VALIDATORS + 8;
 
-/// The actions of one step, in order. About 36 KB: keep one and use it again. [`Core::step`](crate::Core::step) empties
+/// The actions of one step, in order. About 32 KB: keep one and use it again. [`Core::step`](crate::Core::step) empties
 /// it first.
 pub type Actions = heapless::Vec<Action, MAX_ACTIONS>;

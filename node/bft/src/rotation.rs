@@ -24,8 +24,13 @@ fn below(power: Power, total: Power, a: u64) -> u64 {
         return 0;
     }
     // 2k + 1 < product / total: the number of such k is ceil((product - total) / (2 total)).
-    let count = (product - total).div_ceil(2 * total);
-    u64::try_from(count).unwrap_or(u64::MAX).min(power)
+    let (dividend, divisor) = (product - total, 2 * total);
+    let count = match (u64::try_from(dividend), u64::try_from(divisor)) {
+        // Small powers are common, and 64-bit division is far cheaper.
+        (Ok(dividend), Ok(divisor)) => dividend.div_ceil(divisor),
+        _ => u64::try_from(dividend.div_ceil(divisor)).unwrap_or(u64::MAX),
+    };
+    count.min(power)
 }
 
 /// Number of positions of all validators that lie below `a / total`.

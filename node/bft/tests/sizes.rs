@@ -32,7 +32,7 @@ fn run(set: &ValidatorSet<N>, dead: &[usize], rounds: Round) -> Vec<Option<(Roun
                         todo.push_back((at, nodes[at].feed(Event::Value { round, value })));
                     }
                     Action::Propose(proposal) => {
-                        messages.push_back(Message::Proposal(sign_proposal(proposal)))
+                        messages.push_back(Message::Proposal(sign_proposal(proposal)));
                     }
                     Action::Vote(vote) => messages.push_back(Message::Vote(sign(vote))),
                     Action::Schedule(timeout) => timers.push((at, timeout)),

@@ -82,6 +82,9 @@ pub fn certificate(
     Certificate { kind, height: HEIGHT, round, value, signatures }
 }
 
+/// A locked or a valid value.
+pub type At = Option<(Round, ValueId)>;
+
 /// A validator under test.
 pub struct Node {
     pub core: Box<Core<N>>,
@@ -118,7 +121,7 @@ impl Node {
         for action in &self.actions {
             match action {
                 Action::Vote(vote) => {
-                    assert_eq!(vote.round, round, "votes belong to the round of the memory")
+                    assert_eq!(vote.round, round, "votes belong to the round of the memory");
                 }
                 Action::Propose(proposal) => assert_eq!(proposal.round, round),
                 _ => {}
@@ -228,7 +231,7 @@ impl Node {
     }
 
     /// Round, step, locked and valid at once.
-    pub fn state(&self) -> (Round, Step, Option<(Round, ValueId)>, Option<(Round, ValueId)>) {
+    pub fn state(&self) -> (Round, Step, At, At) {
         (self.core.round(), self.core.current_step(), self.core.locked(), self.core.valid())
     }
 }

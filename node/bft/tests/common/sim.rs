@@ -87,7 +87,7 @@ pub struct Sim {
     loss: usize,
     /// How seldom messages are repeated before `HEAL`: 1 in so many times.
     reluctance: usize,
-    certificates: Vec<Box<Certificate<N>>>,
+    certificates: Vec<Certificate<N>>,
     actions: Box<Actions>,
     report: Report,
 }
@@ -327,7 +327,7 @@ impl Sim {
             return;
         }
         let slowest = if healed { 4 } else { 60 };
-        for _ in 0..1 + usize::from(self.rng.one_in(10)) {
+        for _ in 0..=usize::from(self.rng.one_in(10)) {
             // Messages under way when the network heals arrive then.
             let arrival = (self.now + 1 + self.rng.below(slowest) as u64).min(self.now.max(HEAL) + 4);
             self.at(arrival, Item::Deliver(to, message.clone()));
@@ -336,12 +336,12 @@ impl Sim {
 
     fn send_certificate(&mut self, from: usize, kind: VoteKind, round: Round) {
         let Some(core) = &self.validators[from].core else { return };
-        if let Some(certificate) = core.certificate(kind, round).map(Box::new) {
+        if let Some(certificate) = core.certificate(kind, round) {
             assert_eq!(certificate.check_shape(&self.set), Ok(()));
             if self.certificates.len() < 200 {
                 self.certificates.push(certificate.clone());
             }
-            self.broadcast(from, &Message::Certificate(certificate));
+            self.broadcast(from, &Message::Certificate(Box::new(certificate)));
         }
     }
 
@@ -415,7 +415,7 @@ impl Sim {
             }
             if !self.certificates.is_empty() && self.rng.one_in(3) {
                 let old = self.rng.below(self.certificates.len());
-                self.send(me, to, Message::Certificate(self.certificates[old].clone()));
+                self.send(me, to, Message::Certificate(Box::new(self.certificates[old].clone())));
             }
         }
     }
