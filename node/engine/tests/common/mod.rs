@@ -147,6 +147,8 @@ impl Cluster {
 
     /// Starts a replica from its disk, and connects it with all that run.
     pub fn boot(&mut self, i: usize) {
+        // Booting takes longer than noticing that a connection is gone.
+        self.run(self.delay_ms + 2);
         let disk = self.replicas[i].disk.clone();
         let signer = match (disk.lost, &disk.signer) {
             (true, _) => SignerState::Lost,
@@ -177,9 +179,11 @@ impl Cluster {
     pub fn kill(&mut self, i: usize) {
         self.replicas[i].engine = None;
         self.queue.retain(|_, (to, _)| *to != i);
+        // What is on the wire arrives before the others notice.
+        let after_ms = self.delay_ms + 1;
         for j in 0..self.replicas.len() {
             if j != i {
-                self.push(0, j, Input::PeerDown(Self::key(i)));
+                self.push(after_ms, j, Input::PeerDown(Self::key(i)));
             }
         }
     }

@@ -32,12 +32,6 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Adds the leaves of the genesis, which the first checkpoint carries. They alone are no reason to
-    /// write one.
-    pub fn add_genesis(&mut self, leaves: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) {
-        self.leaves.extend(leaves.map(|(key, value)| (key, Some(value))));
-    }
-
     /// Adds what a block changed.
     pub fn add(&mut self, height: u64, leaves: Leaves, tx_ids: &[Hash32], now_mono_ms: u64) {
         self.height = height;

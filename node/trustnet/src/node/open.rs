@@ -92,12 +92,8 @@ pub(super) fn open(home: &Home, config: &Config) -> Result<Opened, RunError> {
         },
         seed,
     };
-    let is_new = leaves.is_empty();
     let mut engine = Engine::new(engine_config, Recovered { leaves, signer })?;
     let mut pending = Pending::default();
-    if is_new {
-        pending.add_genesis(engine.ledger().leaves());
-    }
     for height in found.state_height + 1..=found.last_commit_height {
         let unreadable = || RunError::Unreadable { height, data: data.clone() };
         let stored = store.block(height)?.ok_or_else(unreadable)?;
