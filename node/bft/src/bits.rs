@@ -18,7 +18,7 @@ impl<const N: usize> Bits<N> {
 
     /// The bit of one index, or 0 outside.
     const fn bit(index: Index) -> u128 {
-        if (index as usize) < N { 1 << index } else { 0 }
+        if (index as usize) < N { (1 << index) & Self::MASK } else { 0 }
     }
 
     /// Adds a member; an index of `N` or more is ignored.

@@ -70,14 +70,15 @@ pub enum Action {
         /// The value.
         value: ValueId,
     },
-    /// A validator signed two different votes for one round and kind. Emitted once for each.
+    /// A validator signed two different votes for one round and kind. Emitted once for each, as long as the round is kept.
+    /// If it names us, there is a copy of us: [`Core::silence`](crate::Core::silence).
     Equivocation {
         /// The vote we knew.
         first: SignedVote,
         /// The vote that contradicts it.
         second: SignedVote,
     },
-    /// A proposer signed two different proposals for one round. Emitted once for each.
+    /// A proposer signed two different proposals for one round. Emitted once for each, as long as the round is kept.
     ProposalEquivocation {
         /// The proposal we knew.
         first: SignedProposal,

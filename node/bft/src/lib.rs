@@ -65,7 +65,7 @@
 //! | Prevote | prevote timer fired | any | L61 | precommit nil |
 //! | any | precommit timer fired | any | L65 | enter round `c + 1` |
 //!
-//! Where this goes beyond the paper, safety is untouched (no vote depends on it):
+//! Where this goes beyond the paper, safety is untouched: no value gets a vote that it would not get there.
 //!
 //! - L42 also for a round that is over, so that a value on which somebody may be locked is proposed again sooner;
 //! - L55 for senders in different rounds, so that one place for each validator is enough to catch up from anywhere;

@@ -66,8 +66,9 @@ impl<const N: usize> Core<N> {
     }
 
     /// L42, L43 for a polka that completes after we have left its round: the value becomes our valid value if it is newer
-    /// than the one we have. The paper does this in the current round only. Votes are not touched (`valid` is never looked
-    /// at when voting), but a value on which others may have locked gets proposed sooner.
+    /// than the one we have. The paper does this in the current round only. It is safe, because `valid` says what we
+    /// propose, and otherwise no more than what is true: that there was this polka. It makes a value on which others may
+    /// have locked be proposed sooner.
     fn note_late_polka(&mut self) {
         if let Some((round, value)) = self.votes.late_polka() {
             self.set_valid(round, value);

@@ -16,7 +16,11 @@ pub type Index = u16;
 /// round stays in it, so no arithmetic on rounds can overflow. At one round a second it is 34 years away.
 pub const MAX_ROUND: Round = 1 << 30;
 
-/// Largest validator set that a core can be compiled for (`N` of [`Core`](crate::Core)).
+/// Largest validator set that a core can be compiled for (`N` of [`Core`](crate::Core)). A larger `N` does not compile:
+///
+/// ```compile_fail
+/// let set = trustnet_bft::ValidatorSet::<129>::new(&[1]);
+/// ```
 pub const MAX_VALIDATORS: usize = 128;
 
 /// Identity of a proposed value: its hash. The core compares ids and never looks inside.

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::rotation;
-use crate::types::{Height, Index, Power, Round};
+use crate::types::{Height, Index, MAX_VALIDATORS, Power, Round};
 
 /// Largest total power of a set. It keeps `3 * power`, and the products of two powers in the rotation, far inside
 /// `u128`, and a total inside the signed 64 bits of other people's JSON.
@@ -63,6 +63,7 @@ impl<const N: usize> ValidatorSet<N> {
     /// # Errors
     /// [`SetError`] if there are none or too many, if a power is 0, or if the total is too large.
     pub fn new(powers: &[Power]) -> Result<Self, SetError> {
+        const { assert!(N > 0 && N <= MAX_VALIDATORS, "a set is compiled for 1 to MAX_VALIDATORS validators") };
         if powers.is_empty() {
             return Err(SetError::Empty);
         }
