@@ -8,6 +8,8 @@
 
 mod common;
 
+use std::sync::OnceLock;
+
 use common::{CHAIN, HEIGHTS, Model, certificate, check, options, run};
 use trustnet_store::{MemDir, Signer, Store, StoreError, Tail, initialise};
 
@@ -15,9 +17,13 @@ use trustnet_store::{MemDir, Signer, Store, StoreError, Tail, initialise};
 const SEEDS: u64 = 8;
 
 fn fresh() -> MemDir {
-    let dir = MemDir::new();
-    initialise(&dir, options(), CHAIN).unwrap();
-    dir
+    static INITIALISED: OnceLock<MemDir> = OnceLock::new();
+    let initialised = INITIALISED.get_or_init(|| {
+        let dir = MemDir::new();
+        initialise(&dir, options(), CHAIN).unwrap();
+        dir
+    });
+    initialised.duplicate()
 }
 
 fn syncs_of_the_workload() -> u64 {

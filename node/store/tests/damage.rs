@@ -1,0 +1,338 @@
+//! What a start does about damage: repaired where a rule says so, refused or reported as lost otherwise; never wrong
+//! data, never a signer record older than one that is known to have been acknowledged.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use common::{
+    CHAIN, HEIGHTS, Model, block, certificate, check, check_content, checkpoint, hash, number, options, run,
+};
+use trustnet_store::{
+    Dir, LostReason, MemDir, Recovered, Signer, Store, StoreError, Tail, initialise, initialise_lost,
+};
+
+const PAGE: usize = 4096;
+const VOTE_LOCK: &str = "vote.lock";
+
+fn segment(number: u64) -> String {
+    format!("log/{number:06}.seg")
+}
+
+fn fresh() -> (MemDir, Store<MemDir>, Model) {
+    let dir = MemDir::new();
+    initialise(&dir, options(), CHAIN).unwrap();
+    let (store, recovered) = Store::open(dir.clone(), options(), CHAIN).unwrap();
+    assert_eq!(recovered.signer, Signer::Fresh);
+    (dir, store, Model::default())
+}
+
+fn open(dir: &MemDir) -> Result<(Store<MemDir>, Recovered), StoreError> {
+    Store::open(dir.clone(), options(), CHAIN)
+}
+
+fn flip(dir: &MemDir, name: &str, at: usize, mask: u8) {
+    let mut bytes = dir.bytes(name).unwrap();
+    bytes[at] ^= mask;
+    dir.set_bytes(name, bytes);
+}
+
+/// Segment and page of the last record of a log in which nothing was recycled.
+fn last_record(dir: &MemDir) -> (u64, usize) {
+    let segments = (0..).map_while(|number| Some((number, dir.bytes(&segment(number))?)));
+    let pages = segments.flat_map(|(number, log)| {
+        let is_record = move |page: &usize| log[page * PAGE..].starts_with(b"TNLR");
+        (0..options().segment_bytes as usize / PAGE).filter(is_record).map(move |page| (number, page))
+    });
+    pages.last().unwrap()
+}
+
+/// The signer of a store that is opened and closed.
+fn signer(dir: &MemDir) -> Signer {
+    open(dir).unwrap().1.signer
+}
+
+/// A third of the header bytes of every page, another third in the next page, and some of the rest.
+fn sampled(len: usize) -> impl Iterator<Item = usize> {
+    (0..len).filter(|at| (at % PAGE < 100 && at % 3 == 0) || at % 397 == 0)
+}
+
+#[test]
+fn any_damaged_byte_of_an_acknowledged_log_is_harmless_or_refused() {
+    let (dir, mut store, mut model) = fresh();
+    run(&mut store, &mut model, 4).unwrap();
+    store.sync().unwrap();
+    // The slot vouches for the whole log.
+    store.persist_signer(&[9; 50]).unwrap();
+    drop(store);
+    let (mut refused, mut harmless) = (0, 0);
+    for number in 0..3 {
+        let Some(original) = dir.bytes(&segment(number)) else { continue };
+        for at in sampled(original.len()) {
+            let dir = dir.duplicate();
+            flip(&dir, &segment(number), at, 0x40);
+            match open(&dir) {
+                Ok((store, recovered)) => {
+                    harmless += 1;
+                    assert_eq!(recovered.signer, Signer::Known(vec![9; 50]), "{number} {at}");
+                    assert_eq!(recovered.last_commit_height, 4, "{number} {at}");
+                    assert_eq!(recovered.tail, Tail::Clean, "{number} {at}");
+                    check_content(&store, &model, "flipped");
+                }
+                Err(StoreError::DamagedMiddle { .. }) => refused += 1,
+                Err(error) => panic!("segment {number} byte {at}: {error}"),
+            }
+        }
+    }
+    assert!(refused > 200 && harmless > 200, "{refused} refused, {harmless} harmless");
+}
+
+#[test]
+fn damage_to_the_very_last_record_is_cut_like_a_torn_write() {
+    let (dir, mut store, mut model) = fresh();
+    run(&mut store, &mut model, 3).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    let (number, page) = last_record(&dir);
+    flip(&dir, &segment(number), page * PAGE + 100, 1);
+    let (mut store, recovered) = open(&dir).unwrap();
+    assert_eq!(recovered.tail, Tail::TornTail { bytes: PAGE as u64 });
+    assert_eq!(recovered.last_commit_height, 2);
+    assert_eq!(recovered.undecided, [(3, hash(3, 0))]);
+    store.append_commit(3, hash(3, 0), &certificate(3)).unwrap();
+    check_content(&store, &model, "after the repair");
+    drop(store);
+    assert_eq!(open(&dir).unwrap().1.tail, Tail::Clean);
+}
+
+#[test]
+fn a_record_wiped_in_the_middle_is_refused_with_its_place() {
+    let (dir, mut store, mut model) = fresh();
+    run(&mut store, &mut model, 3).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    let mut log = dir.bytes(&segment(0)).unwrap();
+    log[..PAGE].fill(0);
+    dir.set_bytes(&segment(0), log);
+    let error = open(&dir).unwrap_err();
+    assert!(matches!(error, StoreError::DamagedMiddle { segment: 0, offset: 0, height: 0 }), "{error}");
+    assert!(error.to_string().contains("move the data directory away"));
+}
+
+#[test]
+fn a_lost_or_shortened_segment_is_refused() {
+    let (dir, mut store, mut model) = fresh();
+    run(&mut store, &mut model, 4).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    let gone = dir.duplicate();
+    gone.remove(&segment(0)).unwrap();
+    assert!(matches!(open(&gone), Err(StoreError::MissingSegment { segment: 0 })));
+    for len in [0, 1, PAGE, PAGE + 1] {
+        let short = dir.duplicate();
+        let log = short.bytes(&segment(0)).unwrap();
+        short.set_bytes(&segment(0), log[..len].to_vec());
+        assert!(matches!(open(&short), Err(StoreError::DamagedMiddle { .. })), "{len}");
+    }
+}
+
+#[test]
+fn without_vote_lock_the_signer_is_lost_whatever_the_log_says() {
+    let (dir, mut store, mut model) = fresh();
+    run(&mut store, &mut model, 3).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    dir.remove(VOTE_LOCK).unwrap();
+    let (mut store, recovered) = open(&dir).unwrap();
+    assert_eq!(recovered.signer, Signer::Lost(LostReason::Missing));
+    assert_eq!(recovered.last_commit_height, 3);
+    // Following the chain does not bring it back; signing again does.
+    store.append_block(4, hash(4, 0), &block(4, 0)).unwrap();
+    store.append_commit(4, hash(4, 0), &certificate(4)).unwrap();
+    checkpoint(&mut store, &mut model, 4).unwrap();
+    drop(store);
+    let (mut store, recovered) = open(&dir).unwrap();
+    assert_eq!(recovered.signer, Signer::Lost(LostReason::Missing));
+    store.persist_signer_with_block(5, b"told by the peers", hash(5, 0), &block(5, 0)).unwrap();
+    drop(store);
+    dir.crash(0);
+    assert_eq!(signer(&dir), Signer::Known(b"told by the peers".to_vec()));
+}
+
+#[test]
+fn two_damaged_slots_are_lost_until_something_is_signed() {
+    let (dir, mut store, mut model) = fresh();
+    run(&mut store, &mut model, 3).unwrap();
+    drop(store);
+    flip(&dir, VOTE_LOCK, 70, 1);
+    flip(&dir, VOTE_LOCK, PAGE + 70, 1);
+    let (mut store, recovered) = open(&dir).unwrap();
+    assert_eq!(recovered.signer, Signer::Lost(LostReason::Damaged));
+    store.persist_signer(b"after").unwrap();
+    drop(store);
+    dir.crash(0);
+    assert_eq!(signer(&dir), Signer::Known(b"after".to_vec()));
+}
+
+#[test]
+fn one_damaged_slot_is_never_answered_with_an_older_record_that_the_log_knows_of() {
+    let (dir, mut store, mut model) = fresh();
+    run(&mut store, &mut model, 5).unwrap();
+    store.persist_signer(b"newest").unwrap();
+    store.append_block(7, hash(7, 0), &block(7, 0)).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    let mut lost = 0;
+    for at in sampled(2 * PAGE) {
+        let dir = dir.duplicate();
+        flip(&dir, VOTE_LOCK, at, 0x10);
+        match signer(&dir) {
+            Signer::Known(sign) => assert_eq!(sign, b"newest", "byte {at}"),
+            Signer::Lost(LostReason::Outdated) => lost += 1,
+            other => panic!("byte {at}: {other:?}"),
+        }
+    }
+    assert!(lost > 20, "{lost}");
+}
+
+#[test]
+fn an_older_copy_of_vote_lock_is_noticed() {
+    let (dir, mut store, mut model) = fresh();
+    let at_first = dir.bytes(VOTE_LOCK).unwrap();
+    run(&mut store, &mut model, 1).unwrap();
+    let early = dir.bytes(VOTE_LOCK).unwrap();
+    run(&mut store, &mut model, 3).unwrap();
+    store.persist_signer(b"newest").unwrap();
+    run(&mut store, &mut model, 4).unwrap();
+    checkpoint(&mut store, &mut model, 4).unwrap();
+    drop(store);
+    for old in [at_first, early] {
+        let dir = dir.duplicate();
+        dir.set_bytes(VOTE_LOCK, old);
+        assert_eq!(signer(&dir), Signer::Lost(LostReason::Outdated));
+    }
+}
+
+#[test]
+fn a_log_older_than_vote_lock_is_refused() {
+    let (dir, mut store, mut model) = fresh();
+    run(&mut store, &mut model, 1).unwrap();
+    store.sync().unwrap();
+    let old = dir.bytes(&segment(0)).unwrap();
+    run(&mut store, &mut model, 2).unwrap();
+    store.sync().unwrap();
+    store.persist_signer(b"vouches for the log").unwrap();
+    drop(store);
+    dir.set_bytes(&segment(0), old);
+    assert!(matches!(open(&dir), Err(StoreError::DamagedMiddle { .. })));
+}
+
+#[test]
+fn an_older_copy_of_the_state_replays_from_there_or_is_refused() {
+    let (dir, mut store, mut model) = fresh();
+    run(&mut store, &mut model, 5).unwrap();
+    drop(store);
+    let old = dir.bytes("state.redb").unwrap();
+    let (mut store, _) = open(&dir).unwrap();
+    run(&mut store, &mut model, HEIGHTS).unwrap();
+    drop(store);
+    dir.set_bytes("state.redb", old);
+    // The segments that it wants were pruned and written again.
+    let error = open(&dir).unwrap_err();
+    assert!(matches!(error, StoreError::MissingSegment { .. } | StoreError::DamagedMiddle { .. }), "{error}");
+}
+
+#[test]
+fn a_missing_or_foreign_state_file_is_refused_without_a_panic() {
+    let (dir, mut store, mut model) = fresh();
+    run(&mut store, &mut model, 5).unwrap();
+    drop(store);
+    let cut = dir.duplicate();
+    for bytes in [Vec::new(), vec![0; 3], vec![0x5a; 100_000]] {
+        cut.set_bytes("state.redb", bytes);
+        let error = open(&cut).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                StoreError::State { .. } | StoreError::StateDamaged { .. } | StoreError::Io { .. }
+            ),
+            "{error}"
+        );
+    }
+    cut.remove("state.redb").unwrap();
+    assert!(matches!(open(&cut), Err(StoreError::StateDamaged { .. })));
+}
+
+#[test]
+fn a_damaged_block_below_the_checkpoint_is_reported_and_can_be_replaced() {
+    let (dir, mut store, mut model) = fresh();
+    run(&mut store, &mut model, 4).unwrap();
+    checkpoint(&mut store, &mut model, 4).unwrap();
+    drop(store);
+    let log = dir.bytes(&segment(0)).unwrap();
+    let records = (0..log.len() / PAGE).filter(|page| log[page * PAGE..].starts_with(b"TNLR"));
+    for page in records.collect::<Vec<_>>() {
+        flip(&dir, &segment(0), page * PAGE + 130, 1);
+    }
+    let (mut store, recovered) = open(&dir).unwrap();
+    assert_eq!(recovered.state_height, 4);
+    let error = store.block(1).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { height: 1, segment: 0, .. }), "{error}");
+    let signed = recovered.signer.clone();
+    for height in 1..=4 {
+        store.append_block(height, hash(height, 0), &block(height, 0)).unwrap();
+        store.append_commit(height, hash(height, 0), &certificate(height)).unwrap();
+    }
+    store.sync().unwrap();
+    check_content_without_txs(&store, 4);
+    drop(store);
+    dir.crash(0);
+    let (mut store, recovered) = open(&dir).unwrap();
+    assert_eq!(recovered.signer, signed);
+    check_content_without_txs(&store, 4);
+    // A checkpoint makes the new places permanent.
+    checkpoint(&mut store, &mut model, 4).unwrap();
+    drop(store);
+    let (store, _) = open(&dir).unwrap();
+    check_content_without_txs(&store, 4);
+}
+
+fn check_content_without_txs(store: &Store<MemDir>, last: u64) {
+    for height in 1..=last {
+        let stored = store.block(height).unwrap().unwrap();
+        assert_eq!((stored.block, stored.certificate), (block(height, 0), certificate(height)));
+    }
+}
+
+#[test]
+fn a_cloned_card_opens_and_both_know_what_was_signed() {
+    let (dir, mut store, mut model) = fresh();
+    run(&mut store, &mut model, 5).unwrap();
+    store.sync().unwrap();
+    let clone = dir.duplicate();
+    let (store, recovered) = open(&clone).unwrap();
+    check(&store, &recovered, &model, "the clone");
+    let Signer::Known(sign) = recovered.signer else { panic!("known on the first card") };
+    assert_eq!(number(&sign), model.signed);
+}
+
+#[test]
+fn a_new_directory_for_an_old_key_is_lost_until_it_signs() {
+    let dir = MemDir::new();
+    initialise_lost(&dir, options(), CHAIN).unwrap();
+    for _ in 0..2 {
+        assert_eq!(signer(&dir), Signer::Lost(LostReason::NewDirectory));
+    }
+    let (mut store, _) = open(&dir).unwrap();
+    store.append_block(1, hash(1, 0), &block(1, 0)).unwrap();
+    store.append_commit(1, hash(1, 0), &certificate(1)).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    let (mut store, recovered) = open(&dir).unwrap();
+    assert_eq!(recovered.signer, Signer::Lost(LostReason::NewDirectory));
+    assert_eq!(recovered.last_commit_height, 1);
+    store.persist_signer(b"told by the peers").unwrap();
+    drop(store);
+    dir.crash(0);
+    assert_eq!(signer(&dir), Signer::Known(b"told by the peers".to_vec()));
+}
