@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use trustnet_ledger::crypto::PublicKey;
-use trustnet_ledger::NodeId;
+use trustnet_ledger::{Category, NodeId};
 
 use super::plan::{Account, CurrentRatings};
 use super::window::Answer;
@@ -129,6 +129,49 @@ fn node(client: &Client, text: &str) -> Result<NodeId, ClientError> {
     text.parse().map_err(|_| malformed(client, format!("`{text}` is not a node id")))
 }
 
+/// A current rating on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RatingFact {
+    /// The rater.
+    pub from: NodeId,
+    /// The rated.
+    pub to: NodeId,
+    /// What about.
+    pub category: Category,
+    /// 1 to 5.
+    pub stars: u8,
+    /// The rating's own time, Unix milliseconds.
+    pub time_ms: u64,
+}
+
+/// All current ratings of a chain, page by page.
+///
+/// # Errors
+/// When the node does not answer as it should.
+pub fn all_ratings(client: &Client) -> Result<Vec<RatingFact>, ClientError> {
+    let (mut all, mut after) = (Vec::new(), Value::Null);
+    loop {
+        let page: RatingPage =
+            client.query("/all-ratings", &json!({ "after": after, "limit": RATINGS_PAGE }))?;
+        for row in &page.items {
+            let category = Category::ALL
+                .into_iter()
+                .find(|category| category.name().eq_ignore_ascii_case(&row.category));
+            let category =
+                category.ok_or_else(|| malformed(client, format!("`{}` is no category", row.category)))?;
+            let (from, to) = (node(client, &row.from)?, node(client, &row.to)?);
+            all.push(RatingFact { from, to, category, stars: row.stars, time_ms: row.time_ms });
+        }
+        if page.next.is_null() {
+            return Ok(all);
+        }
+        if page.next == after || page.items.is_empty() {
+            return Err(malformed(client, "the pages of /all-ratings do not come to an end"));
+        }
+        after = page.next;
+    }
+}
+
 impl Chain for RpcChain {
     fn endpoints(&self) -> usize {
         self.clients.len()
@@ -152,25 +195,9 @@ impl Chain for RpcChain {
     }
 
     fn ratings(&self, endpoint: usize) -> Result<CurrentRatings, ClientError> {
-        let client = self.client(endpoint);
-        let (mut all, mut after) = (CurrentRatings::new(), Value::Null);
-        loop {
-            let page: RatingPage = client.query("/all-ratings", &json!({ "after": after, "limit": RATINGS_PAGE }))?;
-            let before = all.len();
-            for row in &page.items {
-                if row.category.eq_ignore_ascii_case("honesty") {
-                    let pair = (node(client, &row.from)?, node(client, &row.to)?);
-                    all.insert(pair, (row.stars, row.time_ms));
-                }
-            }
-            if page.next.is_null() {
-                return Ok(all);
-            }
-            if page.next == after || (page.items.is_empty() && all.len() == before) {
-                return Err(malformed(client, "the pages of /all-ratings do not come to an end"));
-            }
-            after = page.next;
-        }
+        let honest =
+            all_ratings(self.client(endpoint))?.into_iter().filter(|r| r.category == Category::Honesty);
+        Ok(honest.map(|r| ((r.from, r.to), (r.stars, r.time_ms))).collect())
     }
 
     fn submit(&self, endpoint: usize, transactions: &[Vec<u8>]) -> Result<Vec<Reply>, ClientError> {

@@ -108,7 +108,11 @@ fn list(file: &str, count: usize, problems: &[Problem]) -> String {
     if more > 0 {
         let _ = writeln!(text, "... and {more} more");
     }
-    let lines = if count == 1 { "1 line of the file is broken" } else { &format!("{count} lines of the file are broken") };
+    let lines = if count == 1 {
+        "1 line of the file is broken"
+    } else {
+        &format!("{count} lines of the file are broken")
+    };
     let _ = write!(text, "{lines}; nothing was submitted: correct them and run the same command again");
     text
 }
@@ -150,7 +154,8 @@ impl Ratings {
             line.clear();
             let io = |source| CsvError::Io { file: file.to_owned(), source };
             // A line is read in bounded pieces, so that a file without line ends cannot fill memory.
-            let length = (&mut input).take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line).map_err(io)?;
+            let length =
+                (&mut input).take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line).map_err(io)?;
             if length == 0 {
                 break;
             }
@@ -288,7 +293,8 @@ fn milliseconds(field: &str) -> Option<u64> {
         return None;
     }
     let seconds: u64 = whole.parse().ok().filter(|&seconds| seconds <= MAX_TIME_S)?;
-    let thousandths = fraction.bytes().chain(*b"000").take(3).fold(0, |sum, byte| sum * 10 + u64::from(byte - b'0'));
+    let thousandths =
+        fraction.bytes().chain(*b"000").take(3).fold(0, |sum, byte| sum * 10 + u64::from(byte - b'0'));
     Some(seconds * 1_000 + thousandths)
 }
 

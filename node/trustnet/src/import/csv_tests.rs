@@ -23,7 +23,8 @@ fn a_plain_file_is_sorted_by_time_source_and_target() {
 
 #[test]
 fn headings_comments_blank_lines_carriage_returns_and_a_byte_order_mark_are_passed_over() {
-    let ratings = parse("\u{feff}SOURCE,TARGET,RATING,TIME\r\n# note\r\n\r\n 6 , 2 , +4 , 12.5 \r\n").unwrap();
+    let ratings =
+        parse("\u{feff}SOURCE,TARGET,RATING,TIME\r\n# note\r\n\r\n 6 , 2 , +4 , 12.5 \r\n").unwrap();
     assert_eq!(ratings.rows, [Row { time_ms: 12_500, source: 6, target: 2, line: 4, weight: 4 }]);
 }
 
@@ -75,7 +76,10 @@ fn the_first_ten_problems_are_listed_and_the_rest_counted() {
 fn a_line_without_end_is_refused_and_the_next_line_is_read_afresh() {
     let text = format!("{}\n1,2,3,4\n5,5,1,1\n", "9".repeat(5_000));
     let message = error(&text);
-    assert!(message.contains("r.csv:1: the line is longer") && message.contains("r.csv:3: person 5"), "{message}");
+    assert!(
+        message.contains("r.csv:1: the line is longer") && message.contains("r.csv:3: person 5"),
+        "{message}"
+    );
 }
 
 #[test]

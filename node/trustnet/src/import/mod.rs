@@ -6,7 +6,9 @@
 //! far an import has come, so that it can be interrupted and repeated at will.
 
 pub mod chain;
+pub mod command;
 pub mod csv;
+pub mod outcome;
 pub mod plan;
 pub mod progress;
 pub mod run;

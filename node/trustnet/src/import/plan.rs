@@ -157,7 +157,8 @@ impl Plan {
             } else {
                 work.registered += 1;
             }
-            let wanted = missing_ratings(ratings, |to| current.get(&(work.ids[person], work.ids[to])).copied());
+            let wanted =
+                missing_ratings(ratings, |to| current.get(&(work.ids[person], work.ids[to])).copied());
             work.rated += ratings.len() - wanted.len();
             items.extend(wanted);
             if !items.is_empty() {
@@ -182,7 +183,8 @@ impl Plan {
                 (time_ms, Action::Rate { from, to, stars, category, reason })
             }
         };
-        let tx = Transaction { signer: person.public, nonce: lane.first_nonce + item as u64, time_ms, action };
+        let tx =
+            Transaction { signer: person.public, nonce: lane.first_nonce + item as u64, time_ms, action };
         SignedTransaction::sign(tx, &person.key, chain_id).encode()
     }
 

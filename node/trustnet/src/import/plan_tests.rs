@@ -41,7 +41,8 @@ fn a_fresh_chain_lacks_every_person_and_rating_in_order() {
         let line = |item: &Item| if let Item::Rate { line, .. } = item { *line } else { 0 };
         lane.items.iter().map(line).collect()
     };
-    let lanes: Vec<_> = work.lanes.iter().map(|l| (plan.people[l.person].number, l.first_nonce, lines(l))).collect();
+    let lanes: Vec<_> =
+        work.lanes.iter().map(|l| (plan.people[l.person].number, l.first_nonce, lines(l))).collect();
     assert_eq!(lanes, [(7, 1, vec![0, 3, 1, 4]), (8, 1, vec![0]), (9, 1, vec![0, 2])]);
     assert_eq!((work.registered, work.rated, plan.rating_count()), (0, 0, 4));
     assert!(work.lanes.iter().all(|lane| lane.registers));
@@ -63,7 +64,11 @@ fn an_interrupted_import_goes_on_with_the_next_nonce() {
     let work = plan.missing(&fresh(&plan), &CurrentRatings::new());
     let (accounts, current) = after(&plan, &work, &[3, 1, 0]);
     let rest = plan.missing(&accounts, &current);
-    let lanes: Vec<_> = rest.lanes.iter().map(|l| (plan.people[l.person].number, l.first_nonce, l.items.len(), l.registers)).collect();
+    let lanes: Vec<_> = rest
+        .lanes
+        .iter()
+        .map(|l| (plan.people[l.person].number, l.first_nonce, l.items.len(), l.registers))
+        .collect();
     assert_eq!(lanes, [(7, 4, 1, false), (9, 1, 2, true)]);
     assert_eq!((rest.registered, rest.rated), (2, 2));
     assert_eq!(rest.ids, work.ids);

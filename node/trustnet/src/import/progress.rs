@@ -89,7 +89,8 @@ pub struct Bar {
 impl Bar {
     /// For standard error as it is.
     pub fn stderr() -> Self {
-        let style = ProgressStyle::with_template("{msg:>11} [{bar:30}] {human_pos}/{human_len} {prefix} {elapsed}");
+        let style =
+            ProgressStyle::with_template("{msg:>11} [{bar:30}] {human_pos}/{human_len} {prefix} {elapsed}");
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
             // The template is a constant of this file; if it were wrong the library's own would do.
@@ -111,7 +112,10 @@ impl Bar {
 pub fn line(snapshot: &Snapshot) -> String {
     let Snapshot { phase, committed, total, in_flight, .. } = snapshot;
     let rate = snapshot.per_second();
-    format!("import: {}: {committed} of {total} committed, {in_flight} on their way, {rate} tx/s", phase.name())
+    format!(
+        "import: {}: {committed} of {total} committed, {in_flight} on their way, {rate} tx/s",
+        phase.name()
+    )
 }
 
 impl Progress for Bar {

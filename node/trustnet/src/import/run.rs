@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::chain::{CODE_POOL_FULL, Chain, MAX_KEYS, Reply};
 use super::csv::MAX_PROBLEMS_SHOWN;
-use super::plan::{Account, Plan, Work};
-use super::progress::{Phase, Progress, Snapshot, rate};
+use super::outcome::{ImportError, Patience, Summary};
+use super::plan::{Account, CurrentRatings, Plan, Work};
+use super::progress::{Phase, Progress, Snapshot};
 use super::window::{Answer, Limits, Ticket, Window};
 use crate::client::ClientError;
 
@@ -22,121 +23,11 @@ const POLL_LONG: Duration = Duration::from_millis(150);
 const MANY_WAITING: usize = 1_000;
 /// First and longest pause of a sender whose transactions were not taken.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-const BACKOFF_LAST: Duration = Duration::from_millis(1_000);
+const BACKOFF_LAST: Duration = Duration::from_secs(1);
 /// How long a sender without work waits before it looks again.
 const IDLE: Duration = Duration::from_millis(20);
 /// Most senders.
 const MAX_SENDERS: usize = 16;
-
-/// How patient an import is.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// So long may all endpoints be silent.
-    pub unreachable: Duration,
-    /// So long may the chain stand still.
-    pub standstill: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { unreachable: Duration::from_secs(60), standstill: Duration::from_secs(120) }
-    }
-}
-
-/// Why an import ended before everything was in the chain. What was committed stays; the same
-/// command goes on where it ended.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// Nobody answers any more.
-    #[error("{source}; nothing answered for {} s", patience.as_secs())]
-    Unreachable {
-        /// The last failure.
-        source: ClientError,
-        /// How long it was tried.
-        patience: Duration,
-    },
-    /// The endpoints answer, but no block takes a transaction.
-    #[error(
-        "the chain has not taken a transaction for {} s ({committed} of {total} are committed{reason})",
-        patience.as_secs()
-    )]
-    Standstill {
-        /// How long it stood still.
-        patience: Duration,
-        /// Transactions committed.
-        committed: usize,
-        /// Transactions wanted.
-        total: usize,
-        /// What the node last said, if it said something.
-        reason: String,
-    },
-    /// The ledger refused transactions for good.
-    #[error("{}", refusals(list, *count, *left))]
-    Refused {
-        /// The first refusals, with line and reason.
-        list: Vec<String>,
-        /// All refusals.
-        count: usize,
-        /// Transactions that were not sent because of them.
-        left: usize,
-        /// The ledger's code of the first.
-        code: u32,
-    },
-    /// The endpoints belong to different chains.
-    #[error("the endpoints belong to different chains: {0} and {1}; give endpoints of one chain")]
-    DifferentChains(String, String),
-    /// The user ended it.
-    #[error("interrupted after {committed} of {total} transactions; the same command goes on from here")]
-    Interrupted {
-        /// Transactions committed.
-        committed: usize,
-        /// Transactions wanted.
-        total: usize,
-    },
-}
-
-fn refusals(list: &[String], count: usize, left: usize) -> String {
-    let mut text = list.join("\n");
-    if count > list.len() {
-        text.push_str(&format!("\n... and {} more", count - list.len()));
-    }
-    let were = if count == 1 { "1 transaction was" } else { &format!("{count} transactions were") };
-    text.push_str(&format!("\n{were} refused by the ledger; {left} were not sent because of that, the rest is committed"));
-    text
-}
-
-/// What an import did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// The chain.
-    pub chain_id: String,
-    /// People of the file.
-    pub people: usize,
-    /// Ratings of the file.
-    pub ratings: usize,
-    /// Registrations committed by this run.
-    pub registered: usize,
-    /// Ratings committed by this run.
-    pub rated: usize,
-    /// Registrations and ratings that were there before.
-    pub present: usize,
-    /// Time from the first transaction sent to the last one seen committed.
-    pub elapsed: Duration,
-    /// Transactions that had to be sent again.
-    pub resent: u64,
-}
-
-impl Summary {
-    /// Transactions committed by this run.
-    pub fn committed(&self) -> usize {
-        self.registered + self.rated
-    }
-
-    /// Committed transactions a second.
-    pub fn per_second(&self) -> u64 {
-        rate(self.committed(), self.elapsed)
-    }
-}
 
 /// Brings everything of the plan that is missing onto the chain and waits until it is committed.
 ///
@@ -158,7 +49,8 @@ pub fn run(
     });
     let chain_id = one_chain_id(chain, patience, stop)?;
     let work = compare(plan, chain, patience, stop)?;
-    let senders = thread::available_parallelism().map_or(1, usize::from).max(chain.endpoints()).min(MAX_SENDERS);
+    let senders =
+        thread::available_parallelism().map_or(1, usize::from).max(chain.endpoints()).min(MAX_SENDERS);
     let mut window = Window::new(Limits::default(), senders);
     for lane in &work.lanes {
         window.add(lane.first_nonce, lane.items.len(), usize::from(lane.registers));
@@ -214,7 +106,12 @@ fn one_chain_id(chain: &dyn Chain, patience: Patience, stop: &AtomicBool) -> Res
     Ok(first)
 }
 
-fn compare(plan: &Plan, chain: &dyn Chain, patience: Patience, stop: &AtomicBool) -> Result<Work, ImportError> {
+fn compare(
+    plan: &Plan,
+    chain: &dyn Chain,
+    patience: Patience,
+    stop: &AtomicBool,
+) -> Result<Work, ImportError> {
     let mut accounts: Vec<Account> = Vec::with_capacity(plan.people.len());
     for keys in plan.keys().chunks(MAX_KEYS) {
         accounts.extend(patiently(chain, patience, stop, |endpoint| chain.accounts(endpoint, keys))?);
@@ -224,7 +121,7 @@ fn compare(plan: &Plan, chain: &dyn Chain, patience: Patience, stop: &AtomicBool
     let current = if known {
         patiently(chain, patience, stop, |endpoint| chain.ratings(endpoint))?
     } else {
-        Default::default()
+        CurrentRatings::new()
     };
     Ok(plan.missing(&accounts, &current))
 }
@@ -244,7 +141,9 @@ fn patiently<T>(
             Err(source) if started.elapsed() >= patience.unreachable => {
                 return Err(ImportError::Unreachable { source, patience: patience.unreachable });
             }
-            Err(_) if stop.load(Ordering::Relaxed) => return Err(ImportError::Interrupted { committed: 0, total: 0 }),
+            Err(_) if stop.load(Ordering::Relaxed) => {
+                return Err(ImportError::Interrupted { committed: 0, total: 0 });
+            }
             Err(_) => {}
         }
         endpoint += 1;
@@ -356,7 +255,8 @@ impl Import<'_> {
         state.last_failure = None;
         let (mut settled, mut full) = (true, false);
         for (index, &ticket) in tickets.iter().enumerate() {
-            let reply = replies.get(index).map_or((Answer::Later, 0, ""), |r| (r.answer, r.code, r.log.as_str()));
+            let reply =
+                replies.get(index).map_or((Answer::Later, 0, ""), |r| (r.answer, r.code, r.log.as_str()));
             if !state.window.answer(ticket, reply.0) {
                 continue;
             }

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 
 use trustnet_ledger::crypto::PublicKey;
 use trustnet_ledger::{Action, NodeId, SignedTransaction, node_id};
@@ -46,9 +47,12 @@ struct Inner {
 impl Inner {
     fn make_block(&mut self, size: usize) {
         for _ in 0..if size == 0 { usize::MAX } else { size } {
-            let next = |account: &HashMap<PublicKey, Account>, key: &PublicKey| account.get(key).map_or(0, |a| a.nonce) + 1;
+            let next = |account: &HashMap<PublicKey, Account>, key: &PublicKey| {
+                account.get(key).map_or(0, |a| a.nonce) + 1
+            };
             let accounts = &self.accounts;
-            let Some(key) = self.pool.keys().find(|(key, nonce)| *nonce == next(accounts, key)).copied() else {
+            let Some(key) = self.pool.keys().find(|(key, nonce)| *nonce == next(accounts, key)).copied()
+            else {
                 return;
             };
             let Some(tx) = self.pool.remove(&key) else { return };
@@ -72,7 +76,7 @@ impl Mock {
     fn request(&self) -> Result<MutexGuard<'_, Inner>, ClientError> {
         let mut inner = self.inner.lock().unwrap();
         inner.requests += 1;
-        let failing = self.fail_every > 0 && inner.requests % self.fail_every == 0;
+        let failing = self.fail_every > 0 && inner.requests.is_multiple_of(self.fail_every);
         if failing || self.down.load(Ordering::Relaxed) {
             return Err(ClientError::Unreachable { url: "mock".into(), reason: "connection refused".into() });
         }
@@ -133,11 +137,11 @@ impl Chain for Mock {
 /// 40 people who rate each other, 600 ratings, one of them very busy.
 fn plan() -> Plan {
     let mut text = String::new();
-    for i in 0..600u64 {
+    for i in 0..600i64 {
         let source = if i % 3 == 0 { 0 } else { i % 40 };
         let target = 1 + (i / 3 + i % 7) % 39;
         let target = if target == source { 0 } else { target };
-        text += &format!("{source},{target},{},{i}\n", (i % 21) as i64 - 10);
+        writeln!(text, "{source},{target},{},{i}", i % 21 - 10).unwrap();
     }
     let ratings = Ratings::parse("r.csv", text.as_bytes(), u64::MAX).unwrap();
     Plan::new(&ratings, &ImportSeed::from_bytes([5; 32]))
@@ -192,7 +196,11 @@ fn refused_ratings_are_shown_with_their_lines_and_the_rest_is_committed() {
     let ImportError::Refused { list, count, code, left } = error else { panic!("{message}") };
     assert_eq!(code, 21);
     assert!(count > 10 && left > 0 && list.len() == 10);
-    assert!(list[0].starts_with("r.csv:") && list[0].contains("with 3 stars: the target is? gone"), "{}", list[0]);
+    assert!(
+        list[0].starts_with("r.csv:") && list[0].contains("with 3 stars: the target is? gone"),
+        "{}",
+        list[0]
+    );
     let done = mock.inner.lock().unwrap().order.len();
     assert_eq!(done + count + left, 640);
 }
@@ -209,7 +217,10 @@ fn nobody_rates_when_a_person_cannot_be_registered() {
 fn silence_and_standstill_end_the_import_with_their_reason() {
     let frozen = Mock { frozen: true, pool_size: 1, ..Mock::default() };
     let message = import(&frozen).unwrap_err().to_string();
-    assert!(message.contains("has not taken a transaction") && message.contains("the pool is full"), "{message}");
+    assert!(
+        message.contains("has not taken a transaction") && message.contains("the pool is full"),
+        "{message}"
+    );
     let down = Mock { down: AtomicBool::new(true), ..Mock::default() };
     let error = import(&down).unwrap_err();
     assert!(matches!(error, ImportError::Unreachable { .. }), "{error}");

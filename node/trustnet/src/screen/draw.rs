@@ -12,6 +12,8 @@ use super::sections;
 
 /// From this width on, trust and hints stand side by side.
 pub const WIDE: u16 = 130;
+/// So many lines left over are plenty.
+const ROOMY: u16 = 9;
 /// Below this size there is no room for anything but the title.
 const MIN_HEIGHT: u16 = 6;
 
@@ -39,7 +41,14 @@ pub struct Heights {
 }
 
 /// Shares `room` lines out: nodes come first, then problems if there are any, trust, hints.
-pub fn heights(room: u16, nodes: u16, has_trust: bool, hints: u16, problems: u16, side_by_side: bool) -> Heights {
+pub fn heights(
+    room: u16,
+    nodes: u16,
+    has_trust: bool,
+    hints: u16,
+    problems: u16,
+    side_by_side: bool,
+) -> Heights {
     let full_trust = if has_trust { sections::TRUST_LINES } else { 0 };
     let full_hints = if hints > 0 { hints + 1 } else { 0 };
     let mut left = room;
@@ -85,8 +94,10 @@ pub fn draw(model: &Model, frame: &mut Frame<'_>) {
 }
 
 fn draw_title(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let age = model.block_age_ms.map_or_else(|| "no block yet".to_owned(), |ms| format!("{} ago", duration_ms(ms)));
-    let right = format!("height {}  last block {age} ", grouped(model.height));
+    let age = model
+        .block_age_ms
+        .map_or_else(|| "no block yet".to_owned(), |ms| format!("last block {} ago", duration_ms(ms)));
+    let right = format!("height {}  {age} ", grouped(model.height));
     let left = format!(" TrustNet  {}", model.chain_id);
     let left = fit(&left, usize::from(area.width).saturating_sub(right.chars().count() + 1));
     let gap = usize::from(area.width).saturating_sub(left.chars().count() + right.chars().count());
@@ -160,8 +171,10 @@ fn draw_body(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         wide,
     );
     let hints_below = if wide { 0 } else { shares.hints };
-    let rows = [shares.nodes, shares.trust, hints_below, shares.problems].map(Constraint::Length);
-    let [nodes, middle, below, problems] = Layout::vertical(rows).areas(area);
+    // Where there is plenty of room, sections stand apart.
+    let gap = u16::from(shares.problems >= ROOMY);
+    let rows = [shares.nodes, shares.trust, hints_below, shares.problems - 3 * gap].map(Constraint::Length);
+    let [nodes, middle, below, problems] = Layout::vertical(rows).spacing(gap).areas(area);
     sections::nodes(&model.nodes, frame, nodes);
     let (trust, hints) = if wide {
         let [left, right] = Layout::horizontal([Constraint::Length(84), Constraint::Min(0)]).areas(middle);
@@ -178,7 +191,8 @@ fn draw_body(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 
 fn draw_report(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let width = usize::from(area.width).saturating_sub(1);
-    let lines: Vec<Line<'_>> = model.report.iter().map(|line| Line::from(format!(" {}", fit(line, width)))).collect();
+    let lines: Vec<Line<'_>> =
+        model.report.iter().map(|line| Line::from(format!(" {}", fit(line, width)))).collect();
     let last = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(area.height);
     frame.render_widget(Paragraph::new(lines).scroll((model.scroll.min(last), 0)), area);
 }

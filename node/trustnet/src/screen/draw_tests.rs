@@ -90,7 +90,8 @@ fn a_network_that_is_starting_on_80_by_24() {
     let mut model = Model::new("trustnet-local-3f9a2c");
     model.nodes = (1..=4).map(node).collect();
     for node in &mut model.nodes {
-        (node.life, node.height, node.round, node.peers, node.reputation_mp) = (Life::Starting, None, None, None, None);
+        (node.life, node.height, node.round, node.peers, node.reputation_mp) =
+            (Life::Starting, None, None, None, None);
     }
     assert_screen("starting_80x24", include_str!("golden/starting_80x24.txt"), &screen(&model, 80, 24));
 }
@@ -110,7 +111,10 @@ fn the_report_scrolls_and_stops_at_its_end() {
     assert!(screen(&model, 80, 24).contains(" line 1 of the report\n"));
     model.scroll = 1_000;
     let end = screen(&model, 80, 24);
-    assert!(end.contains(" line 60 of") && end.contains(" line 41 of") && !end.contains(" line 40 of"), "{end}");
+    assert!(
+        end.contains(" line 60 of") && end.contains(" line 41 of") && !end.contains(" line 40 of"),
+        "{end}"
+    );
 }
 
 #[test]

@@ -74,10 +74,16 @@ mod tests {
 
     #[test]
     fn numbers_read_as_people_write_them() {
-        assert_eq!([grouped(0), grouped(999), grouped(1_000), grouped(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [grouped(0), grouped(999), grouped(1_000), grouped(1_234_567)],
+            ["0", "999", "1,000", "1,234,567"]
+        );
         assert_eq!((centi(7_562).as_str(), centi(5).as_str()), ("75.62", "0.05"));
         assert_eq!((milli_tenths(86_329).as_str(), stars(4_666).as_str()), ("86.3", "4.66"));
-        assert_eq!((signed_centi(-179).as_str(), signed_centi(52).as_str(), signed_centi(0).as_str()), ("-1.79", "+0.52", "+0.00"));
+        assert_eq!(
+            (signed_centi(-179).as_str(), signed_centi(52).as_str(), signed_centi(0).as_str()),
+            ("-1.79", "+0.52", "+0.00")
+        );
     }
 
     #[test]
@@ -103,6 +109,9 @@ mod tests {
 
     #[test]
     fn long_text_is_cut_with_a_mark() {
-        assert_eq!((fit("abc", 3).as_str(), fit("abcd", 3).as_str(), fit("abcd", 1).as_str()), ("abc", "a..", "."));
+        assert_eq!(
+            (fit("abc", 3).as_str(), fit("abcd", 3).as_str(), fit("abcd", 1).as_str()),
+            ("abc", "a..", ".")
+        );
     }
 }

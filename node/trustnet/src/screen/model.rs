@@ -74,7 +74,7 @@ pub struct NodeRow {
 }
 
 /// Somebody's trust.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PersonRow {
     /// The name.
     pub name: String,
@@ -177,7 +177,12 @@ impl Model {
     /// One line about the network, for output that is no terminal.
     pub fn line(&self) -> String {
         let up = self.nodes.iter().filter(|node| node.life == Life::Up).count();
-        let peers = self.nodes.iter().filter_map(|node| node.peers).min().map_or_else(|| "-".to_owned(), |p| p.to_string());
+        let peers = self
+            .nodes
+            .iter()
+            .filter_map(|node| node.peers)
+            .min()
+            .map_or_else(|| "-".to_owned(), |p| p.to_string());
         let interval = self.interval_ms.map_or_else(|| "-".to_owned(), format::duration_ms);
         let rate = self.throughput.back().copied().unwrap_or(0);
         format!(

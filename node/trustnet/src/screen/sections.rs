@@ -82,7 +82,8 @@ pub fn trust(panel: &TrustPanel, frame: &mut Frame<'_>, area: Rect) {
 
 fn people(heading: &str, people: &[PersonRow], frame: &mut Frame<'_>, area: Rect) {
     let name_width = usize::from(area.width).saturating_sub(19).clamp(4, 24);
-    let mut lines = vec![Line::styled(format!("{:<name_width$}  score conf stars", fit(heading, name_width)), dim())];
+    let mut lines =
+        vec![Line::styled(format!("{:<name_width$}  score conf stars", fit(heading, name_width)), dim())];
     lines.extend(people.iter().map(|person| {
         let mean = person.mean_milli.map_or_else(|| "-".to_owned(), stars);
         let name = fit(&person.name, name_width - 1);
@@ -114,6 +115,8 @@ pub fn problems(problems: &VecDeque<String>, frame: &mut Frame<'_>, area: Rect) 
     let red = Style::new().fg(Color::Red);
     let mut lines = vec![Line::styled(" problems", dim())];
     let skipped = problems.len().saturating_sub(room);
-    lines.extend(problems.iter().skip(skipped).map(|text| Line::styled(format!(" {}", fit(text, width)), red)));
+    lines.extend(
+        problems.iter().skip(skipped).map(|text| Line::styled(format!(" {}", fit(text, width)), red)),
+    );
     frame.render_widget(Paragraph::new(lines), area);
 }

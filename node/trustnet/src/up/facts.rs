@@ -1,6 +1,7 @@
 //! What the nodes say about themselves, read from their RPC.
 
 use serde_json::{Value, json};
+use trustnet_ledger::NodeId;
 
 use crate::client::{Client, ClientError, number};
 use crate::screen::model::{PersonRow, TrustPanel};
@@ -66,7 +67,12 @@ impl Facts {
             catching_up: summary["catching_up"].as_bool().unwrap_or(false),
             silent_reason: summary["silent_reason"].as_str().map(crate::output::harmless),
             round: None,
-            validators: summary["validators"].as_array().into_iter().flatten().filter_map(validator).collect(),
+            validators: summary["validators"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(validator)
+                .collect(),
         }
     }
 }
@@ -86,7 +92,8 @@ pub struct BlockFacts {
 /// When the node does not answer as it should.
 pub fn blocks(client: &Client, from: u64, to: u64) -> Result<Vec<BlockFacts>, ClientError> {
     let from = from.max(to.saturating_sub(BLOCKS_PAGE - 1)).max(1);
-    let answer = client.call("blockchain", &json!({ "minHeight": from.to_string(), "maxHeight": to.to_string() }))?;
+    let answer =
+        client.call("blockchain", &json!({ "minHeight": from.to_string(), "maxHeight": to.to_string() }))?;
     let block = |meta: &Value| {
         let height = number(&meta["header"]["height"])?;
         Some(BlockFacts { height, transactions: number(&meta["num_txs"])? })
@@ -102,7 +109,18 @@ pub struct Trust {
     /// Hash over all scores.
     pub checksum: String,
     /// Everybody, best first.
-    pub people: Vec<PersonRow>,
+    pub people: Vec<Scored>,
+}
+
+/// Somebody with a score.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scored {
+    /// What is shown.
+    pub row: PersonRow,
+    /// The node's id.
+    pub id: NodeId,
+    /// Weight of the vote; 65,536 is a full one.
+    pub weight: u32,
 }
 
 impl Trust {
@@ -118,27 +136,34 @@ impl Trust {
     /// Reads a `/trust`.
     pub fn parse(view: &Value) -> Self {
         let person = |row: &Value| {
-            Some(PersonRow {
+            let shown = PersonRow {
                 name: crate::output::harmless(row["name"].as_str()?),
                 score_centi: number(&row["score"])?,
                 confidence: number(&row["confidence"])?,
                 mean_milli: number(&row["stars_mean_milli"]).filter(|&mean| mean > 0),
-            })
+            };
+            let id = row["id"].as_str().and_then(|id| id.parse().ok()).unwrap_or_default();
+            let weight = number(&row["weight"]).and_then(|weight| u32::try_from(weight).ok()).unwrap_or(0);
+            Some(Scored { row: shown, id, weight })
         };
-        let mut people: Vec<PersonRow> = view["rows"].as_array().into_iter().flatten().filter_map(person).collect();
-        people.sort_by(|a, b| b.score_centi.cmp(&a.score_centi).then_with(|| name_order(&a.name, &b.name)));
+        let mut people: Vec<Scored> =
+            view["rows"].as_array().into_iter().flatten().filter_map(person).collect();
+        people.sort_by(|a, b| {
+            b.row.score_centi.cmp(&a.row.score_centi).then_with(|| name_order(&a.row.name, &b.row.name))
+        });
         let day = number(&view["day"]).and_then(|day| u32::try_from(day).ok()).unwrap_or(0);
         Self { day, checksum: view["checksum"].as_str().unwrap_or_default().to_owned(), people }
     }
 
     /// The most trusted, best first.
-    pub fn top(&self) -> &[PersonRow] {
+    pub fn top(&self) -> &[Scored] {
         &self.people[..self.people.len().min(SHOWN)]
     }
 
     /// The least trusted, worst first.
-    pub fn bottom(&self) -> Vec<PersonRow> {
-        self.people.iter().rev().take(SHOWN).cloned().collect()
+    pub fn bottom(&self) -> Vec<Scored> {
+        let rest = self.people.len().saturating_sub(SHOWN).min(SHOWN);
+        self.people.iter().rev().take(rest).cloned().collect()
     }
 
     /// For the screen.
@@ -146,14 +171,14 @@ impl Trust {
         TrustPanel {
             day: crate::screen::format::day(self.day),
             of: self.people.len(),
-            top: self.top().to_vec(),
-            bottom: self.bottom(),
+            top: self.top().iter().map(|scored| scored.row.clone()).collect(),
+            bottom: self.bottom().into_iter().map(|scored| scored.row).collect(),
         }
     }
 }
 
 /// Numbers by their value, everything else by its text, numbers first.
-fn name_order(a: &str, b: &str) -> std::cmp::Ordering {
+pub fn name_order(a: &str, b: &str) -> std::cmp::Ordering {
     match (a.parse::<u64>(), b.parse::<u64>()) {
         (Ok(a), Ok(b)) => a.cmp(&b),
         (Ok(_), Err(_)) => std::cmp::Ordering::Less,
@@ -186,10 +211,10 @@ mod tests {
         let row = |name: &str, score: u64| json!({ "name": name, "score": score, "confidence": 9, "stars_mean_milli": 0 });
         let view = json!({ "day": 16_825, "checksum": "2e", "rows": [row("10", 5_000), row("node-1", 5_000), row("9", 5_000), row("3", 7_000)] });
         let trust = Trust::parse(&view);
-        let names: Vec<&str> = trust.people.iter().map(|person| person.name.as_str()).collect();
+        let names: Vec<&str> = trust.people.iter().map(|person| person.row.name.as_str()).collect();
         assert_eq!(names, ["3", "9", "10", "node-1"]);
-        assert_eq!(trust.bottom()[0].name, "node-1");
+        assert!(trust.bottom().is_empty(), "all four are among the best five");
         assert_eq!((trust.panel().day.as_str(), trust.panel().of), ("2016-01-25", 4));
-        assert_eq!(trust.people[0].mean_milli, None);
+        assert_eq!(trust.people[0].row.mean_milli, None);
     }
 }

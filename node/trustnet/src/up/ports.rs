@@ -53,11 +53,15 @@ pub fn standard(base: u16, count: usize) -> Vec<Ports> {
 ///
 /// # Errors
 /// [`NoFreePort`] when there is none in reach.
-pub fn choose(wanted: &[Ports], mut is_free: impl FnMut(Kind, u16) -> bool) -> Result<Vec<Ports>, NoFreePort> {
+pub fn choose(
+    wanted: &[Ports],
+    mut is_free: impl FnMut(Kind, u16) -> bool,
+) -> Result<Vec<Ports>, NoFreePort> {
     let mut used: BTreeSet<u16> = BTreeSet::new();
     let mut chosen: Vec<[Option<u16>; 2]> = Vec::with_capacity(wanted.len());
     for ports in wanted {
-        let mut keep = |kind, port: u16| (port > 0 && is_free(kind, port) && used.insert(port)).then_some(port);
+        let mut keep =
+            |kind, port: u16| (port > 0 && is_free(kind, port) && used.insert(port)).then_some(port);
         chosen.push([keep(Kind::Udp, ports.p2p), keep(Kind::Tcp, ports.rpc)]);
     }
     let above = wanted.iter().flat_map(|ports| [ports.p2p, ports.rpc]).max().unwrap_or(STANDARD_BASE);
@@ -66,7 +70,8 @@ pub fn choose(wanted: &[Ports], mut is_free: impl FnMut(Kind, u16) -> bool) -> R
         let from = if above > u16::MAX - MAX_TRIES { above - 2 * MAX_TRIES } else { above + 1 };
         let to = from + MAX_TRIES - 1;
         let port = (from..=to).find(|&port| !used.contains(&port) && is_free(kind, port));
-        port.inspect(|&port| drop(used.insert(port))).ok_or(NoFreePort { kind, from, to })
+        used.extend(port);
+        port.ok_or(NoFreePort { kind, from, to })
     };
     let mut ports = Vec::with_capacity(wanted.len());
     for [p2p, rpc] in chosen {

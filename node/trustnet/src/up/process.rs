@@ -154,13 +154,13 @@ impl Process {
     pub fn has_stopped(&mut self) -> bool {
         match &mut self.child {
             None => true,
-            Some(child) => match child.try_wait() {
-                Ok(None) => false,
-                Ok(Some(_)) | Err(_) => {
+            Some(child) => {
+                let ended = !matches!(child.try_wait(), Ok(None));
+                if ended {
                     self.child = None;
-                    true
                 }
-            },
+                ended
+            }
         }
     }
 

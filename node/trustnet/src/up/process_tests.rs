@@ -60,10 +60,15 @@ fn stopping_asks_by_signal_and_does_not_start_again() {
 #[test]
 fn the_lifeline_ends_when_the_parent_lets_go_and_force_works_on_the_deaf() {
     let dir = tempfile::tempdir().unwrap();
-    let mut process = Process::start(shell(dir.path(), "trap '' TERM; cat; echo end of input; exec sleep 1000"), 0).unwrap();
-    process.ask_to_stop();
+    let mut process = Process::start(
+        shell(dir.path(), "trap '' TERM; echo ready; cat; echo end of input; exec sleep 1000"),
+        0,
+    )
+    .unwrap();
     let log = dir.path().join("node.log");
-    until(|| (tail(&log) == ["end of input"]).then_some(()));
+    until(|| (tail(&log) == ["ready"]).then_some(()));
+    process.ask_to_stop();
+    until(|| (tail(&log) == ["ready", "end of input"]).then_some(()));
     assert!(!process.has_stopped());
     process.kill();
     assert!(process.has_stopped());

@@ -47,9 +47,15 @@ pub fn genesis(chain_id: &str, time_ms: u64, validators: Vec<GenesisValidator>, 
 ///
 /// # Errors
 /// When something cannot be written; the next attempt clears away what was made.
-pub fn create(dir: &NetworkDir, ports: &[Ports], time_ms: u64, roots: &[NodeId]) -> Result<Network, CliError> {
+pub fn create(
+    dir: &NetworkDir,
+    ports: &[Ports],
+    time_ms: u64,
+    roots: &[NodeId],
+) -> Result<Network, CliError> {
     let mut id = [0; 3];
-    getrandom::fill(&mut id).map_err(|error| CliError::failed(format!("the system gave no randomness: {error}")))?;
+    getrandom::fill(&mut id)
+        .map_err(|error| CliError::failed(format!("the system gave no randomness: {error}")))?;
     let chain_id = format!("trustnet-local-{}", hex::encode(id));
     dir.begin().map_err(network_error)?;
     let (mut members, mut validators, mut all_keys) = (Vec::new(), Vec::new(), Vec::new());
@@ -72,7 +78,7 @@ pub fn create(dir: &NetworkDir, ports: &[Ports], time_ms: u64, roots: &[NodeId])
     let network = Network::new(chain_id, members);
     for (member, keys) in network.nodes.iter().zip(&all_keys) {
         let config = config(member, &network.nodes);
-        new_home::create(&dir.home(member), &config, keys, &genesis).map_err(home_error)?;
+        new_home::create(&dir.home(member), &config, keys, &genesis).map_err(|error| home_error(&error))?;
     }
     dir.complete(&network).map_err(network_error)?;
     Ok(network)
@@ -87,7 +93,8 @@ pub fn rewire(dir: &NetworkDir, network: &Network) -> Result<(), CliError> {
         let home = dir.home(member);
         let wired = config(member, &network.nodes);
         let mut config = home.config()?;
-        (config.p2p.listen, config.p2p.peers, config.rpc.listen) = (wired.p2p.listen, wired.p2p.peers, wired.rpc.listen);
+        (config.p2p.listen, config.p2p.peers, config.rpc.listen) =
+            (wired.p2p.listen, wired.p2p.peers, wired.rpc.listen);
         write_file(&home.config_file(), &config.render()).map_err(network_error)?;
     }
     dir.save(network).map_err(network_error)
@@ -106,8 +113,9 @@ pub fn network_error(error: NetworkError) -> CliError {
 }
 
 /// An error while a home is made: nearly always the folder's space or permissions.
-fn home_error(error: NewHomeError) -> CliError {
-    CliError::failed(&error).next("check the folder's free space and permissions, or choose another with --home DIR")
+fn home_error(error: &NewHomeError) -> CliError {
+    CliError::failed(error)
+        .next("check the folder's free space and permissions, or choose another with --home DIR")
 }
 
 #[cfg(test)]

@@ -85,7 +85,8 @@ pub enum Agreement {
 /// Compares the state roots at the highest height at which every node was seen.
 pub fn agreement(nodes: &[Seen]) -> Agreement {
     let Some(first) = nodes.first() else { return Agreement::Unknown };
-    let common = first.roots.keys().rev().find(|height| nodes.iter().all(|node| node.roots.contains_key(height)));
+    let common =
+        first.roots.keys().rev().find(|height| nodes.iter().all(|node| node.roots.contains_key(height)));
     let Some(&height) = common else { return Agreement::Unknown };
     let roots: Vec<String> = nodes.iter().map(|node| node.roots[&height].clone()).collect();
     if roots.iter().collect::<BTreeSet<_>>().len() == 1 {
@@ -130,6 +131,12 @@ impl Watch {
     /// What is known of every node.
     pub fn nodes(&self) -> Vec<Seen> {
         lock(&self.0.nodes).clone()
+    }
+
+    /// As [`Self::nodes`], for another thread.
+    pub fn reader(&self) -> Box<dyn Fn() -> Vec<Seen> + Send> {
+        let shared = Arc::clone(&self.0);
+        Box::new(move || lock(&shared.nodes).clone())
     }
 
     /// A node was started again: what it said before no longer counts as an answer.
@@ -200,7 +207,9 @@ impl Shared {
     fn best(&self) -> Option<(usize, u64)> {
         let nodes = lock(&self.nodes);
         let answering = nodes.iter().enumerate().filter(|(_, seen)| seen.answers());
-        answering.map(|(node, seen)| (node, seen.facts.height)).max_by_key(|&(node, height)| (height, usize::MAX - node))
+        answering
+            .map(|(node, seen)| (node, seen.facts.height))
+            .max_by_key(|&(node, height)| (height, usize::MAX - node))
     }
 
     fn count_transactions(&self) {
@@ -252,7 +261,12 @@ mod tests {
     fn seen(roots: &[(u64, &str)]) -> Seen {
         let mut seen = Seen::default();
         for (height, root) in roots {
-            let facts = Facts { height: *height, state_root: (*root).into(), time_ms: height * 100, ..Facts::default() };
+            let facts = Facts {
+                height: *height,
+                state_root: (*root).into(),
+                time_ms: height * 100,
+                ..Facts::default()
+            };
             seen.note(facts, Instant::now());
         }
         seen
