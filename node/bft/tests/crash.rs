@@ -199,6 +199,19 @@ fn a_memory_that_makes_no_sense_is_survived() {
 }
 
 #[test]
+fn a_memory_whose_step_is_behind_its_votes_is_not_contradicted_either() {
+    let memory = Memory { prevoted: Some(Some(A)), precommitted: Some(None), ..NOTHING };
+    let mut node = Node::restored(equal(4), 3, memory);
+    assert_eq!(
+        node.feed(Event::Start),
+        [new_round(0), node.prevoted(0, A), node.precommitted(0, None), schedule(0, Step::Propose)]
+    );
+    assert_eq!(node.propose(0, B, None), []);
+    assert_eq!(node.prevotes(0, B, 0..3), []);
+    assert_eq!((node.core.memory().prevoted, node.core.memory().precommitted), (Some(Some(A)), Some(None)));
+}
+
+#[test]
 fn pitfall_26_a_vote_of_ours_that_we_do_not_remember_is_never_contradicted() {
     // Our memory is lost, or a copy of us is about: what we hear from ourselves we stand by.
     let mut node = Node::three_of_four();

@@ -254,9 +254,14 @@ fn pitfall_05_the_polka_of_our_valid_value_is_kept_for_any_number_of_rounds() {
 #[test]
 fn pitfall_05_a_restarted_validator_remembers_that_it_saw_the_polka() {
     let memory = locked_on_a().core.memory();
-    let mut node = Node::restored(equal(4), 3, memory);
+    for memory in [Memory { locked: None, ..memory }, Memory { valid: None, ..memory }] {
+        let mut node = Node::restored(equal(4), 3, memory);
+        node.run(Event::Start);
+        assert_eq!(node.propose(1, A, 0), [node.prevoted(1, A)]);
+    }
+    let mut node = Node::restored(equal(4), 3, Memory { locked: None, valid: None, ..memory });
     node.run(Event::Start);
-    assert_eq!(node.propose(1, A, 0), [node.prevoted(1, A)]);
+    assert_eq!(node.propose(1, A, 0), []);
 }
 
 #[test]
