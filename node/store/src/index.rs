@@ -110,6 +110,11 @@ impl Index {
         self.committed.iter().find(|(_, committed)| committed.hash == *hash).map(|(height, _)| *height)
     }
 
+    /// Forgets repaired rows that need a segment below `first_segment`.
+    pub(crate) fn pruned(&mut self, first_segment: u64) {
+        self.repaired.retain(|_, row| row.first_segment() >= first_segment);
+    }
+
     /// Points a row at or below the checkpoint elsewhere, until the next checkpoint stores that.
     pub(crate) fn repair(&mut self, height: u64, row: Row) {
         self.repaired.insert(height, row);

@@ -7,7 +7,7 @@ use crate::error::{Result, StoreError};
 use crate::index::{CommitFit, Index};
 use crate::init;
 use crate::log::{Log, Placed};
-use crate::meta::Meta;
+use crate::meta::{Meta, Row};
 use crate::options::Options;
 use crate::record::{Header, Payload};
 use crate::recover::{self, Scanned};
@@ -84,35 +84,47 @@ fn replay(
     if let Some(block) = payload.block() {
         if height > index.state_height() {
             index.add_block(height, block.hash, at);
-        } else if let Some(mut row) = known_row(index, state, height)?.filter(|row| row.hash == block.hash) {
-            row.block = at.pos;
-            index.repair(height, row);
+        } else {
+            repoint(index, state, height, block.hash, |row| row.block = at.pos)?;
         }
     }
-    if let Payload::Commit(commit) = payload {
-        let whole = match index.fit(height) {
-            CommitFit::Next => index.add_commit(height, commit.hash, at),
-            CommitFit::Again(hash) => hash == commit.hash && index.add_commit(height, hash, at),
-            CommitFit::Old => {
-                if let Some(mut row) = known_row(index, state, height)?.filter(|row| row.hash == commit.hash)
-                {
-                    row.commit = at.pos;
-                    index.repair(height, row);
-                }
-                true
-            }
-            CommitFit::Gap => false,
-        };
-        if !whole {
-            // Never written like this: a certificate follows its block, and heights follow each other.
-            let (segment, offset) = (at.pos.segment, u64::from(at.pos.offset));
-            return Err(StoreError::DamagedMiddle { segment, offset, height });
+    let Payload::Commit(commit) = payload else { return Ok(()) };
+    let fits = match index.fit(height) {
+        CommitFit::Next => index.add_commit(height, commit.hash, at),
+        CommitFit::Again(hash) => hash == commit.hash && index.add_commit(height, hash, at),
+        CommitFit::Old => {
+            repoint(index, state, height, commit.hash, |row| row.commit = at.pos)?;
+            true
+        }
+        CommitFit::Gap => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    // Never written like this: a certificate follows its block, and heights follow each other.
+    let (segment, offset) = (at.pos.segment, u64::from(at.pos.offset));
+    Err(StoreError::DamagedMiddle { segment, offset, height })
+}
+
+/// Notes a later copy of a block or certificate at or below the checkpoint: the one in the row was damaged.
+fn repoint(
+    index: &mut Index,
+    state: &State,
+    height: u64,
+    hash: [u8; 32],
+    change: impl FnOnce(&mut Row),
+) -> Result<()> {
+    if let Some(known) = known_row(index, state, height)?.filter(|row| row.hash == hash) {
+        let mut row = known;
+        change(&mut row);
+        if row != known {
+            index.repair(height, row);
         }
     }
     Ok(())
 }
 
-fn known_row(index: &Index, state: &State, height: u64) -> Result<Option<crate::meta::Row>> {
+fn known_row(index: &Index, state: &State, height: u64) -> Result<Option<Row>> {
     match index.repaired(height) {
         Some(row) => Ok(Some(row)),
         None => state.row(height),

@@ -311,6 +311,7 @@ impl<D: Dir> Store<D> {
             let pruned = self.state.prune(&meta);
             self.fatal(pruned)?;
             self.meta = meta;
+            self.index.pruned(first_segment);
             let freed = self.log.free(first_segment);
             (report.recycled, report.deleted) = self.fatal(freed)?;
         }

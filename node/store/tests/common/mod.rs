@@ -105,7 +105,8 @@ impl Model {
         self.candidate = None;
     }
 
-    fn durable(&mut self) {
+    /// A durable step covered everything handed in so far.
+    pub fn durable(&mut self) {
         self.committed_acked = self.committed;
     }
 }
@@ -120,7 +121,7 @@ fn sign_bytes(number: u64) -> Vec<u8> {
     sign
 }
 
-fn vote<D: Dir>(store: &mut Store<D>, model: &mut Model) -> Result<()> {
+pub fn vote<D: Dir>(store: &mut Store<D>, model: &mut Model) -> Result<()> {
     model.signed += 1;
     store.persist_signer(&sign_bytes(model.signed))?;
     model.signed_acked = model.signed;
@@ -128,7 +129,7 @@ fn vote<D: Dir>(store: &mut Store<D>, model: &mut Model) -> Result<()> {
     Ok(())
 }
 
-fn vote_with<D: Dir>(store: &mut Store<D>, model: &mut Model, height: u64, round: u8) -> Result<()> {
+pub fn vote_with<D: Dir>(store: &mut Store<D>, model: &mut Model, height: u64, round: u8) -> Result<()> {
     model.signed += 1;
     let (hash, block) = (hash(height, round), block(height, round));
     store.persist_signer_with_block(height, &sign_bytes(model.signed), hash, &block)?;
@@ -138,13 +139,26 @@ fn vote_with<D: Dir>(store: &mut Store<D>, model: &mut Model, height: u64, round
     Ok(())
 }
 
+pub fn fetch<D: Dir>(store: &mut Store<D>, height: u64) -> Result<()> {
+    store.append_block(height, hash(height, 0), &block(height, 0))
+}
+
+/// Commits the next height, whose block is stored.
+pub fn commit<D: Dir>(store: &mut Store<D>, model: &mut Model) -> Result<()> {
+    let height = model.committed + 1;
+    model.committed = height;
+    store.append_commit(height, hash(height, 0), &certificate(height))?;
+    store.note_txs(height, &[prefix(height), prefix(height + 1000)]);
+    Ok(())
+}
+
 /// Commits up to `to`, as a node does: most heights by voting, some by syncing, some in two rounds.
 pub fn run<D: Dir>(store: &mut Store<D>, model: &mut Model, to: u64) -> Result<()> {
     while model.committed < to {
         let height = model.committed + 1;
         match height % 6 {
             // Fetched from a peer.
-            3 => store.append_block(height, hash(height, 0), &block(height, 0))?,
+            3 => fetch(store, height)?,
             // A block that loses, a vote for nothing, then the block that wins.
             4 => {
                 vote_with(store, model, height, 1)?;
@@ -159,11 +173,9 @@ pub fn run<D: Dir>(store: &mut Store<D>, model: &mut Model, to: u64) -> Result<(
         }
         // The next height's proposal may come before this height's certificate.
         if height % 6 == 5 {
-            store.append_block(height + 1, hash(height + 1, 0), &block(height + 1, 0))?;
+            fetch(store, height + 1)?;
         }
-        model.committed = height;
-        store.append_commit(height, hash(height, 0), &certificate(height))?;
-        store.note_txs(height, &[prefix(height), prefix(height + 1000)]);
+        commit(store, model)?;
         if height.is_multiple_of(CHECKPOINT_EVERY) {
             checkpoint(store, model, height - height % 2)?;
             let keep = height.saturating_sub(KEEP);
