@@ -88,6 +88,8 @@ struct Place {
     outbound: bool,
     since: Instant,
     ip: IpAddr,
+    /// Whether it came while another connection with the peer was there.
+    replaces: bool,
     gone: oneshot::Receiver<()>,
 }
 
@@ -120,7 +122,8 @@ impl Places {
             let simultaneous =
                 place.outbound != outbound && now.saturating_duration_since(place.since) < SIMULTANEOUS;
             // One connection may wait for the end of another, but not a chain of them.
-            if (simultaneous && place.outbound == wanted_is_outbound) || !place.closer.is_in_service() {
+            let still_waits = place.replaces && !place.closer.is_in_service();
+            if (simultaneous && place.outbound == wanted_is_outbound) || still_waits {
                 return Err(Refusal::Duplicate);
             }
         } else if !outbound && !shared.is_reserved(&id) && self.is_full(shared, ip) {
@@ -133,7 +136,8 @@ impl Places {
         self.serial += 1;
         let serial = self.serial;
         let (gone, is_gone) = oneshot::channel();
-        self.taken.insert(id, Place { serial, closer, outbound, since: now, ip, gone: is_gone });
+        let replaces = predecessor.is_some();
+        self.taken.insert(id, Place { serial, closer, outbound, since: now, ip, replaces, gone: is_gone });
         Ok(Admission { shared: shared.clone(), id, serial, since: now, predecessor, _gone: gone })
     }
 

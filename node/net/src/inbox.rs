@@ -115,8 +115,8 @@ impl Pump {
                 permit.send(event);
                 if item.room.is_some() || !self.held.is_empty() {
                     self.held.push_back(item.room);
+                    Self::release_received(&self.application, &mut self.held);
                 }
-                Self::release_received(&self.application, &mut self.held);
             }
         }
     }
