@@ -1,6 +1,7 @@
 //! Failures of the parts below become failures of a command: each gets its class and its next step.
 
 use crate::cli::error::CliError;
+use crate::cli::send::FIRST_NODE_CODE;
 use crate::client::ClientError;
 use crate::config::ConfigError;
 use crate::home::HomeError;
@@ -78,7 +79,8 @@ impl From<ClientError> for CliError {
             ClientError::BadAnswer { .. } => Self::unreachable(text)
                 .next("is it a node of another version, or another program? Check --rpc"),
             ClientError::Rpc { .. } => Self::failed(text),
-            ClientError::Query { code, .. } => Self::refused(text, code),
+            ClientError::Query { code, .. } if code < FIRST_NODE_CODE => Self::refused(text, code),
+            ClientError::Query { code, .. } => Self { code: Some(code), ..Self::failed(text) },
         }
     }
 }

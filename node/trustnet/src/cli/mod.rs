@@ -14,6 +14,7 @@ pub mod multicall;
 pub mod query;
 pub mod rate;
 pub mod register;
+pub mod run;
 pub mod send;
 pub mod status;
 pub mod views;
@@ -30,6 +31,7 @@ pub use error::{Class, CliError};
 pub use globals::Globals;
 
 use crate::output;
+use crate::{import, up};
 use lifecycle::Step;
 
 /// The whole command line.
@@ -55,6 +57,10 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Start a whole local network, and import ratings into it
+    Up(up::command::UpArgs),
+    /// Bring a file of ratings onto the chain, each signed as the person who gave it
+    Import(import::command::ImportArgs),
     /// Make a node's home: keys, settings, genesis
     Init(init::InitArgs),
     /// Show how this node is doing
@@ -63,6 +69,8 @@ pub enum Command {
     Query(query::QueryArgs),
     /// Show what a node's reputation and trust are made of
     Why(why::WhyArgs),
+    /// Run the node of a home until Ctrl-C
+    Run(run::RunArgs),
     /// Say what you think of a node
     Rate(rate::RateArgs),
     /// Add a node to the ledger
@@ -94,10 +102,13 @@ pub enum Command {
 impl Command {
     fn run(self, globals: &Globals) -> Result<(), CliError> {
         match self {
+            Self::Up(args) => up::command::main(&args, globals),
+            Self::Import(args) => import::command::main(&args, globals),
             Self::Init(args) => init::main(&args, globals),
             Self::Status(args) => status::main(&args, globals),
             Self::Query(args) => query::main(&args, globals),
             Self::Why(args) => why::main(&args, globals),
+            Self::Run(args) => run::main(&args, globals),
             Self::Rate(args) => rate::main(&args, globals),
             Self::Register(args) => register::main(&args, globals),
             Self::Start(args) => lifecycle::step(Step::Start, &args, globals),

@@ -17,7 +17,7 @@ use crate::keys::{self, Role};
 /// The ledger's code for a nonce that is used: another transaction of the same key overtook this one.
 const NONCE_USED: u32 = 4;
 /// Codes from here on come from the node (busy, full, stopping) and not from the ledger.
-const FIRST_NODE_CODE: u32 = 1_000;
+pub const FIRST_NODE_CODE: u32 = 1_000;
 /// How often a transaction is numbered anew when another of the same key is under way.
 const ATTEMPTS: u32 = 5;
 /// Pause between these attempts: about a block.

@@ -136,12 +136,76 @@ pub fn read<'a, T: Deserialize<'a>>(value: &'a Value, what: &str) -> Result<T, C
     })
 }
 
+/// A ledger of one node, for tests that the views read what the ledger writes.
+#[cfg(test)]
+pub(super) fn small_ledger() -> trustnet_ledger::Ledger {
+    use trustnet_ledger::crypto::SecretKey;
+    use trustnet_ledger::{CategoryWeights, Genesis, GenesisValidator, Ledger, Params};
+    let key = |seed: u8| SecretKey::from_seed(&[seed; 32]).public();
+    let validator = GenesisValidator {
+        name: "node-1".to_owned(),
+        owner: "Ada".to_owned(),
+        operator: key(1),
+        node_key: key(2),
+        validator_key: key(3),
+        power: 10,
+    };
+    let genesis = Genesis {
+        version: 1,
+        chain_id: "test-1".to_owned(),
+        time_ms: 1_453_680_000_000,
+        validators: vec![validator],
+        roots: Vec::new(),
+        category_weights: CategoryWeights::default(),
+        params: Params::default(),
+    };
+    Ledger::genesis(&genesis).expect("the genesis above keeps every rule")
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_ledgers_own_view_is_read_field_by_field() {
+        let ledger = small_ledger();
+        let value = serde_json::to_value(ledger.node_by_name("node-1").unwrap()).unwrap();
+        for field in [
+            "owner",
+            "kind",
+            "status",
+            "status_reason",
+            "operator",
+            "node_key",
+            "validator_key",
+            "registered_ms",
+            "reputation_mp",
+            "ledger_mp",
+            "peer_centi",
+            "trust",
+            "root_weight",
+            "stars_mean_milli",
+            "ratings_in",
+            "ratings_out",
+            "uptime",
+            "gained_this_month_mp",
+        ] {
+            assert!(value.get(field).is_some(), "{field} in {value}");
+        }
+        for field in ["score", "confidence", "categories", "weight", "rank", "of"] {
+            assert!(value["trust"].get(field).is_some(), "{field} in {value}");
+        }
+        let view: NodeView = read(&value, "node-1").unwrap();
+        assert_eq!(
+            (view.name.as_str(), view.kind.as_str(), view.status.as_str()),
+            ("node-1", "validator", "ACTIVE")
+        );
+        assert_eq!(view.reputation(), "50.0  = ledger 50.0 + peers +0.0");
+        assert_eq!((view.id.len(), view.operator.len(), view.root_weight), (66, 64, 4));
+    }
 
     #[test]
     fn missing_fields_are_empty_and_unknown_ones_ignored() {

@@ -182,6 +182,17 @@ mod tests {
     }
 
     #[test]
+    fn the_ledgers_own_answer_is_read() {
+        let ledger = crate::cli::views::small_ledger();
+        let value = serde_json::to_value(ledger.why(0).unwrap()).unwrap();
+        for field in ["view", "contributions", "voteless", "sponsors", "sponsors_needed", "day"] {
+            assert!(value.get(field).is_some(), "{field} in {value}");
+        }
+        let text = render(&read(&value, "node-1").unwrap(), 10, Paint::OFF);
+        assert!(text.starts_with("node-1  R 50.0  = ledger 50.0 + peers +0.0      trust 50.00 "), "{text}");
+    }
+
+    #[test]
     fn a_stranger_has_no_contributions_and_no_vote() {
         let why: Why =
             read(&json!({ "view": { "name": "x", "trust": { "score": 5_000 } }, "sponsors_needed": 3 }), "x")

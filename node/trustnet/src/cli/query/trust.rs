@@ -221,6 +221,33 @@ mod tests {
     }
 
     #[test]
+    fn the_ledgers_own_answer_is_read() {
+        let ledger = crate::cli::views::small_ledger();
+        let value = serde_json::to_value(ledger.trust_at(None)).unwrap();
+        assert_eq!(value["day"], 16_825);
+        for row in value["rows"].as_array().unwrap() {
+            for field in [
+                "name",
+                "id",
+                "score",
+                "confidence",
+                "weight",
+                "standing",
+                "categories",
+                "ratings",
+                "voteless",
+            ] {
+                assert!(row.get(field).is_some(), "{field} in {row}");
+            }
+        }
+        let trust: Trust = read(&value, "trust").unwrap();
+        assert_eq!(
+            (trust.rows.len(), trust.rows[0].name.as_str(), trust.rows[0].score),
+            (1, "node-1", 5_000)
+        );
+    }
+
+    #[test]
     fn names_that_are_numbers_are_sorted_as_numbers() {
         let mut names = ["4172", "b", "36", "a", "7"];
         names.sort_by(|a, b| order(5, a).cmp(&order(5, b)));
