@@ -179,6 +179,21 @@ fn pitfall_03_a_polka_that_completes_after_its_round_sets_valid_but_never_votes(
 }
 
 #[test]
+fn pitfall_03_a_late_polka_for_a_value_that_we_do_not_hold_or_that_is_bad_does_not_set_valid() {
+    let mut node = Node::three_of_four();
+    node.judged(0, B, None, false);
+    node.fail_round();
+    node.prevotes(0, A, [0, 1, 2]);
+    assert!(node.core.polka_certificate(0).is_some());
+    assert_eq!(node.core.valid(), None);
+    let mut node = Node::three_of_four();
+    node.judged(0, B, None, false);
+    node.fail_round();
+    node.prevotes(0, B, [0, 1, 2]);
+    assert_eq!(node.core.valid(), None);
+}
+
+#[test]
 fn pitfall_03_valid_never_goes_back_to_an_older_polka() {
     let mut node = Node::three_of_four();
     node.propose(0, A, None);
@@ -266,12 +281,15 @@ fn pitfall_05_a_restarted_validator_remembers_that_it_saw_the_polka() {
 
 #[test]
 fn pitfall_05_the_polka_of_a_proposal_for_the_next_round_is_kept_until_we_get_there() {
-    let mut node = Node::three_of_four();
-    node.precommits(40, None, [0, 1]);
+    // Our valid value is newer than both polkas, so that neither is kept for being valid.
+    let memory = Memory { round: 40, valid: Some((20, B)), ..locked_on_a().core.memory() };
+    let mut node = Node::restored(equal(4), 3, memory);
+    node.run(Event::Start);
     node.propose(41, A, 7);
     node.certify(Prevote, 7, A, 0..3);
     // Another old polka does not push it out.
     node.certify(Prevote, 5, B, 0..3);
+    assert!(node.core.polka_certificate(5).is_some() && node.core.polka_certificate(7).is_some());
     node.fail_round();
     assert_eq!(node.state().1, Step::Prevote);
     assert_eq!(node.core.memory().prevoted, Some(Some(A)));

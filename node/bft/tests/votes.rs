@@ -119,6 +119,14 @@ fn pitfall_09_senders_in_different_rounds_pull_to_the_lower_one() {
 }
 
 #[test]
+fn pitfall_09_an_old_vote_that_comes_late_does_not_hide_where_its_sender_is() {
+    let mut node = Node::three_of_four();
+    node.prevotes(5, None, [0]);
+    node.prevotes(0, None, [0]);
+    assert_eq!(node.prevotes(5, None, [1])[0], new_round(5));
+}
+
+#[test]
 fn pitfall_09_less_than_a_third_pulls_nobody() {
     let mut node = Node::started(equal(7), 6);
     for round in 1..50 {
