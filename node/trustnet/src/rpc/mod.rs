@@ -114,3 +114,6 @@ async fn follow(rpc: &Rpc) {
         }
     }
 }
+
+#[cfg(test)]
+mod live_tests;

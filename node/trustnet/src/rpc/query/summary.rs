@@ -89,8 +89,8 @@ mod tests {
     #[test]
     fn the_strongest_fail_first() {
         assert_eq!(faults_tolerated(vec![1, 1, 1, 100]), 0);
-        assert_eq!(faults_tolerated(vec![3, 3, 3, 1]), 0);
-        assert_eq!(faults_tolerated(vec![3, 3, 3, 2]), 1);
+        assert_eq!(faults_tolerated(vec![4, 3, 3]), 0);
+        assert_eq!(faults_tolerated(vec![3, 3, 3, 1]), 1);
         assert_eq!(faults_tolerated(vec![u64::MAX; 4]), 1);
     }
 }
