@@ -23,7 +23,7 @@ impl Rpc {
         match name {
             // These wait for others and hold nothing large meanwhile, so they take no place.
             Name::BroadcastTxSync => return self.broadcast_sync(args).await,
-            Name::BroadcastTxAsync => return self.broadcast_async(args).await,
+            Name::BroadcastTxAsync => return self.broadcast_async(args),
             Name::BroadcastTxCommit => return self.broadcast_commit(args).await,
             _ => {}
         }

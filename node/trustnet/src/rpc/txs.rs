@@ -42,7 +42,7 @@ impl Rpc {
     }
 
     /// `/broadcast_tx_async`: answers before the pool's verdict.
-    pub(super) async fn broadcast_async(&self, args: &Args) -> Result<Reply, RpcError> {
+    pub(super) fn broadcast_async(&self, args: &Args) -> Result<Reply, RpcError> {
         let bytes = Bytes::from(args.base64("tx")?);
         let id = tx_id(&bytes);
         let handle = self.handle.clone();

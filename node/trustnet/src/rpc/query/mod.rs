@@ -117,7 +117,7 @@ impl Rpc {
 
     async fn question(&self, path: &str, data: &[u8]) -> Result<Answer, RpcError> {
         match path {
-            "/summary" => self.answer(data, |view, _: summary::Argument| Ok(summary::summary(view))).await,
+            "/summary" => self.answer(data, |view, _: &summary::Argument| Ok(summary::summary(view))).await,
             "/node" => self.answer(data, nodes::node).await,
             "/nodes" => self.answer(data, nodes::nodes).await,
             "/account" => self.answer(data, nodes::account).await,
@@ -127,10 +127,10 @@ impl Rpc {
             "/why" => self.answer(data, trust::why).await,
             "/trust" => self.trust_of_day(data).await,
             "/params" => {
-                self.answer(data, |view, _: summary::Argument| Ok(*view.engine.ledger().params())).await
+                self.answer(data, |view, _: &summary::Argument| Ok(*view.engine.ledger().params())).await
             }
             "/genesis-hash" => {
-                self.answer(data, |view, _: summary::Argument| {
+                self.answer(data, |view, _: &summary::Argument| {
                     Ok(view.engine.ledger().genesis_hash().to_string())
                 })
                 .await
@@ -151,7 +151,7 @@ impl Rpc {
     async fn answer<A, T>(
         &self,
         data: &[u8],
-        read: impl FnOnce(&NodeView<'_>, A) -> Result<T, QueryError> + Send + 'static,
+        read: impl FnOnce(&NodeView<'_>, &A) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<Answer, RpcError>
     where
         A: DeserializeOwned + Send + 'static,
@@ -162,7 +162,7 @@ impl Rpc {
             Err(error) => return Ok((Err(error), self.ledger_height().await?)),
         };
         let (outcome, height) =
-            self.ask(move |view| (read(view, argument), view.engine.ledger().height())).await?;
+            self.ask(move |view| (read(view, &argument), view.engine.ledger().height())).await?;
         Ok((outcome.and_then(|value| to_json(&value)), height))
     }
 }

@@ -46,7 +46,7 @@ pub struct NodeArgument {
 }
 
 /// `/node`
-pub fn node(view: &NodeView<'_>, argument: NodeArgument) -> Result<LedgerNode, QueryError> {
+pub fn node(view: &NodeView<'_>, argument: &NodeArgument) -> Result<LedgerNode, QueryError> {
     let index = argument.node.find(view)?;
     view.engine.ledger().node_by_index(index).ok_or_else(|| QueryError::unknown_node(&index.to_string()))
 }
@@ -60,8 +60,8 @@ pub struct NodesArgument {
 }
 
 /// `/nodes`
-#[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps)]
-pub fn nodes(view: &NodeView<'_>, argument: NodesArgument) -> Result<Vec<LedgerNode>, QueryError> {
+#[allow(clippy::unnecessary_wraps)]
+pub fn nodes(view: &NodeView<'_>, argument: &NodesArgument) -> Result<Vec<LedgerNode>, QueryError> {
     Ok(view.engine.ledger().nodes(argument.after, limit(argument.limit, DEFAULT_NODES, MAX_NODES)))
 }
 
@@ -77,8 +77,7 @@ fn key(text: &str) -> Result<PublicKey, QueryError> {
 }
 
 /// `/account`
-#[allow(clippy::needless_pass_by_value)]
-pub fn account(view: &NodeView<'_>, argument: AccountArgument) -> Result<AccountView, QueryError> {
+pub fn account(view: &NodeView<'_>, argument: &AccountArgument) -> Result<AccountView, QueryError> {
     Ok(view.engine.ledger().account(&key(&argument.key)?))
 }
 
@@ -99,7 +98,7 @@ pub struct AccountRow {
 }
 
 /// `/accounts`: one row for each key, in the order asked, under the text by which it was asked.
-pub fn accounts(view: &NodeView<'_>, argument: AccountsArgument) -> Result<Vec<AccountRow>, QueryError> {
+pub fn accounts(view: &NodeView<'_>, argument: &AccountsArgument) -> Result<Vec<AccountRow>, QueryError> {
     if argument.keys.len() > MAX_KEYS {
         return Err(QueryError::malformed(format!(
             "{} keys are more than the {MAX_KEYS} allowed in one question",
@@ -109,10 +108,10 @@ pub fn accounts(view: &NodeView<'_>, argument: AccountsArgument) -> Result<Vec<A
     let ledger = view.engine.ledger();
     argument
         .keys
-        .into_iter()
+        .iter()
         .map(|text| {
-            let account = ledger.account(&key(&text)?);
-            Ok(AccountRow { key: text, nonce: account.nonce, node: account.nodes.first().copied() })
+            let account = ledger.account(&key(text)?);
+            Ok(AccountRow { key: text.clone(), nonce: account.nonce, node: account.nodes.first().copied() })
         })
         .collect()
 }

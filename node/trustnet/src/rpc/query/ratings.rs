@@ -34,8 +34,7 @@ fn received() -> Direction {
 }
 
 /// `/ratings`
-#[allow(clippy::needless_pass_by_value)]
-pub fn ratings(view: &NodeView<'_>, argument: RatingsArgument) -> Result<RatingsPage, QueryError> {
+pub fn ratings(view: &NodeView<'_>, argument: &RatingsArgument) -> Result<RatingsPage, QueryError> {
     let node = argument.node.find(view)?;
     let most = limit(argument.limit, DEFAULT_RATINGS, MAX_RATINGS);
     Ok(view.engine.ledger().ratings_of(node, argument.direction, argument.after, most, argument.history))
@@ -50,8 +49,8 @@ pub struct AllRatingsArgument {
 }
 
 /// `/all-ratings`
-#[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps)]
-pub fn all_ratings(view: &NodeView<'_>, argument: AllRatingsArgument) -> Result<RatingsPage, QueryError> {
+#[allow(clippy::unnecessary_wraps)]
+pub fn all_ratings(view: &NodeView<'_>, argument: &AllRatingsArgument) -> Result<RatingsPage, QueryError> {
     let most = limit(argument.limit, MAX_RATINGS, MAX_ALL_RATINGS);
     Ok(view.engine.ledger().all_ratings(argument.after, most))
 }

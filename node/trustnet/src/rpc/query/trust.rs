@@ -20,8 +20,7 @@ use crate::rpc::state::Rpc;
 const QUEUE_TIME: Duration = Duration::from_secs(5);
 
 /// `/why`
-#[allow(clippy::needless_pass_by_value)]
-pub fn why(view: &NodeView<'_>, argument: NodeArgument) -> Result<Why, QueryError> {
+pub fn why(view: &NodeView<'_>, argument: &NodeArgument) -> Result<Why, QueryError> {
     let index = argument.node.find(view)?;
     view.engine.ledger().why(index).ok_or_else(|| QueryError::unknown_node(&index.to_string()))
 }
