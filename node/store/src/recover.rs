@@ -12,7 +12,7 @@
 
 use crate::disk::{Dir, Disk};
 use crate::error::{Result, StoreError};
-use crate::log::{Placed, Pos, read_sealed};
+use crate::log::{Placed, Pos, Sealed, read_sealed};
 use crate::record::{Header, Link, LogKey, PAGE_BYTES, Payload, VERSION};
 use crate::segment::{Segments, name};
 
@@ -88,7 +88,6 @@ pub(crate) fn scan<D: Dir>(
         torn: Vec::new(),
     };
     let mut file = segments.open(start.pos.segment)?;
-    let mut last = start.pos;
     let mut after = start.pos;
     loop {
         let mut sealed = follower(segments, &file, key, after, &scanned.end.before)?;
@@ -114,11 +113,9 @@ pub(crate) fn scan<D: Dir>(
         scanned.note(&header);
         scanned.height = header.height;
         visit(&header, payload, Placed { pos: after, before: scanned.end.before })?;
-        last = after;
         after.offset += header.padded() as u32;
         scanned.end = Placed { pos: after, before: header.link() };
     }
-    debug_assert!(last <= scanned.end.pos);
     search_beyond(segments, key, &mut scanned)?;
     Ok(scanned)
 }
@@ -129,7 +126,7 @@ fn follower<D: Dir>(
     key: &LogKey,
     pos: Pos,
     link: &Link,
-) -> Result<Option<crate::log::Sealed>> {
+) -> Result<Option<Sealed>> {
     let len = segments.len(pos.segment).unwrap_or(0);
     let sealed = read_sealed(file, len, u64::from(pos.offset), key);
     let sealed = sealed.map_err(|e| segments.failed("read", pos.segment, e))?;

@@ -18,6 +18,10 @@
 //! | 64 | 32 | hash: BLAKE3 over bytes 0..64, then the signer record |
 //! | 96 | length | signer record |
 //!
+//! A slot that is not whole is taken for the write that a crash tore, and the other one answers. Damage that hits the
+//! newest slot alone looks the same; it is noticed if any log record or checkpoint was flushed after it, because they
+//! name the seq of the newest flushed signer record, and then the record is reported as lost.
+//!
 //! The rest of a slot is zero. The first signature of a directory goes into both slots, so that damage to one can
 //! never bring "fresh" back.
 

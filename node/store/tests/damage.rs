@@ -106,6 +106,29 @@ fn damage_to_the_very_last_record_is_cut_like_a_torn_write() {
 }
 
 #[test]
+fn a_vote_behind_a_torn_certificate_still_counts_as_signed() {
+    let (dir, mut store, _) = fresh();
+    store.persist_signer_with_block(1, b"one", hash(1, 0), b"block").unwrap();
+    // One flush for both: a power cut may keep the second and tear the first.
+    store.append_commit(1, hash(1, 0), &certificate(1)).unwrap();
+    store.persist_signer_with_block(2, b"two", hash(2, 0), b"block").unwrap();
+    drop(store);
+    flip(&dir, &segment(0), PAGE + 100, 1);
+    let (mut store, recovered) = open(&dir).unwrap();
+    assert_eq!(recovered.tail, Tail::TornTail { bytes: 2 * PAGE as u64 });
+    assert_eq!(recovered.signer, Signer::Known(b"two".to_vec()));
+    assert_eq!(recovered.last_commit_height, 0);
+    store.append_commit(1, hash(1, 0), &certificate(1)).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    dir.crash(0);
+    let (store, recovered) = open(&dir).unwrap();
+    assert_eq!(recovered.tail, Tail::Clean);
+    assert_eq!(recovered.signer, Signer::Known(b"two".to_vec()));
+    assert_eq!(store.block(1).unwrap().unwrap().certificate, certificate(1));
+}
+
+#[test]
 fn a_record_wiped_in_the_middle_is_refused_with_its_place() {
     let (dir, mut store, mut model) = fresh();
     run(&mut store, &mut model, 3).unwrap();
