@@ -9,6 +9,8 @@ use crate::client::ClientError;
 /// How patient an import is.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
+    /// So long may all endpoints be silent before the first answer.
+    pub first_contact: Duration,
     /// So long may all endpoints be silent.
     pub unreachable: Duration,
     /// So long may the chain stand still.
@@ -17,7 +19,11 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { unreachable: Duration::from_mins(1), standstill: Duration::from_mins(2) }
+        Self {
+            first_contact: Duration::from_secs(3),
+            unreachable: Duration::from_mins(1),
+            standstill: Duration::from_mins(2),
+        }
     }
 }
 

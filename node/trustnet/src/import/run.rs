@@ -94,7 +94,7 @@ pub fn run(
 }
 
 fn one_chain_id(chain: &dyn Chain, patience: Patience, stop: &AtomicBool) -> Result<String, ImportError> {
-    let first = patiently(chain, patience, stop, |endpoint| chain.chain_id(endpoint))?;
+    let first = patiently(chain, patience.first_contact, stop, |endpoint| chain.chain_id(endpoint))?;
     for endpoint in 0..chain.endpoints() {
         // An endpoint that is down now may come back; one of another chain never fits.
         if let Ok(other) = chain.chain_id(endpoint)
@@ -114,12 +114,13 @@ fn compare(
 ) -> Result<Work, ImportError> {
     let mut accounts: Vec<Account> = Vec::with_capacity(plan.people.len());
     for keys in plan.keys().chunks(MAX_KEYS) {
-        accounts.extend(patiently(chain, patience, stop, |endpoint| chain.accounts(endpoint, keys))?);
+        accounts
+            .extend(patiently(chain, patience.unreachable, stop, |endpoint| chain.accounts(endpoint, keys))?);
     }
     // Without one account of ours there are no ratings of ours to look for.
     let known = accounts.iter().any(|account| account.nonce > 0);
     let current = if known {
-        patiently(chain, patience, stop, |endpoint| chain.ratings(endpoint))?
+        patiently(chain, patience.unreachable, stop, |endpoint| chain.ratings(endpoint))?
     } else {
         CurrentRatings::new()
     };
@@ -129,7 +130,7 @@ fn compare(
 /// Asks one endpoint after the other until one answers or patience ends.
 fn patiently<T>(
     chain: &dyn Chain,
-    patience: Patience,
+    patience: Duration,
     stop: &AtomicBool,
     mut ask: impl FnMut(usize) -> Result<T, ClientError>,
 ) -> Result<T, ImportError> {
@@ -138,8 +139,8 @@ fn patiently<T>(
     loop {
         match ask(endpoint % chain.endpoints().max(1)) {
             Ok(answer) => return Ok(answer),
-            Err(source) if started.elapsed() >= patience.unreachable => {
-                return Err(ImportError::Unreachable { source, patience: patience.unreachable });
+            Err(source) if started.elapsed() >= patience => {
+                return Err(ImportError::Unreachable { source, patience });
             }
             Err(_) if stop.load(Ordering::Relaxed) => {
                 return Err(ImportError::Interrupted { committed: 0, total: 0 });

@@ -11,8 +11,11 @@ use crate::import::plan::CurrentRatings;
 use crate::import::progress::Silent;
 use crate::import::seed::ImportSeed;
 
-const FAST: Patience =
-    Patience { unreachable: Duration::from_millis(300), standstill: Duration::from_millis(600) };
+const FAST: Patience = Patience {
+    first_contact: Duration::from_millis(300),
+    unreachable: Duration::from_millis(300),
+    standstill: Duration::from_millis(600),
+};
 
 /// A chain in memory, as unhelpful as a test wants it.
 #[derive(Default)]
@@ -164,7 +167,11 @@ fn everything_is_committed_and_a_second_run_finds_it_there() {
 #[test]
 fn a_small_pool_lost_connections_and_a_forgotten_pool_only_delay_it() {
     let mock = Mock { pool_size: 50, fail_every: 5, forget_at: 30, ..Mock::default() };
-    let patience = Patience { unreachable: Duration::from_secs(20), standstill: Duration::from_secs(20) };
+    let patience = Patience {
+        first_contact: Duration::from_secs(20),
+        unreachable: Duration::from_secs(20),
+        standstill: Duration::from_secs(20),
+    };
     let summary = run(&plan(), &mock, patience, &Silent, &AtomicBool::new(false)).unwrap();
     assert_eq!(summary.committed(), 640);
 }

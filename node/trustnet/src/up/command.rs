@@ -2,12 +2,13 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use trustnet_ledger::NodeId;
 
 use super::network::{MAX_NODES, Network, NetworkDir};
-use super::ports::{self, Ports, STANDARD_BASE};
+use super::ports::{self, Kind, Ports, STANDARD_BASE};
 use super::session::{self, Plans};
 use super::setup::{self, network_error};
 use super::stop::Stop;
@@ -19,6 +20,8 @@ use crate::import::seed::ImportSeed;
 
 /// Nodes of a new network, unless told otherwise: the fewest that tolerate a fault.
 const DEFAULT_NODES: usize = 4;
+/// How long nodes of an earlier run may take to let go of their ports.
+const LEFTOVER_PATIENCE: Duration = Duration::from_secs(5);
 /// Trust roots taken from the ratings, unless told otherwise.
 const DEFAULT_ROOTS: usize = 20;
 
@@ -146,6 +149,16 @@ fn free_ports(wanted: &[Ports], notes: &mut Vec<String>) -> Result<Vec<Ports>, C
     Ok(chosen)
 }
 
+/// Nodes whose `up` was killed end by themselves; while they do, they still hold their ports.
+fn wait_for_leftovers(wanted: &[Ports]) {
+    let until = Instant::now() + LEFTOVER_PATIENCE;
+    let taken =
+        || wanted.iter().any(|p| !ports::is_free(Kind::Udp, p.p2p) || !ports::is_free(Kind::Tcp, p.rpc));
+    while taken() && Instant::now() < until {
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
 fn continue_with(
     dir: &NetworkDir,
     mut network: Network,
@@ -169,6 +182,7 @@ fn continue_with(
         Some(base) => wanted_ports(base, count)?,
         None => network.nodes.iter().map(|member| member.ports).collect(),
     };
+    wait_for_leftovers(&wanted);
     let chosen = free_ports(&wanted, notes)?;
     let moved = network.nodes.iter().zip(&chosen).any(|(member, ports)| member.ports != *ports);
     if moved {

@@ -39,7 +39,8 @@ fn a_death_is_told_with_the_last_lines_of_the_log_and_mended() {
 fn a_node_with_damaged_data_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::start(shell(dir.path(), "exit 5"), 0).unwrap();
-    assert_eq!(until(|| process.tend(0)).decision, Decision::GiveUp);
+    assert_eq!(until(|| process.tend(0)).decision, Decision::StartAt(1_000));
+    assert_eq!(until(|| process.tend(1_000)).decision, Decision::GiveUp);
     assert_eq!(process.due_ms(), None);
 }
 

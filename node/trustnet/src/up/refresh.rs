@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::network::Member;
 use super::watch::Seen;
 use crate::import::progress::{Phase, Snapshot};
-use crate::screen::Model;
 use crate::screen::model::{Activity, ImportLine, Life, NodeRow};
+use crate::screen::{Model, format};
 
 /// What the processes of the nodes are doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +33,17 @@ pub fn life(running: Running, seen: &Seen) -> Life {
     }
 }
 
-/// Brings the model up to date with the nodes.
-pub fn nodes(model: &mut Model, members: &[Member], running: &[Running], seen: &[Seen], now: Instant) {
+/// Brings the model up to date with the nodes; `now_ms` is the clock, Unix milliseconds.
+pub fn nodes(model: &mut Model, members: &[Member], running: &[Running], seen: &[Seen], now_ms: u64) {
     let best = seen.iter().filter(|node| node.answers()).max_by_key(|node| node.facts.height);
     if let Some(best) = best {
         model.height = best.facts.height;
         model.interval_ms = best.interval_ms;
         model.faults_tolerated = best.facts.faults_tolerated;
         model.pool = best.facts.pool;
-        let age = best.block_at.map(|at| now.saturating_duration_since(at));
-        model.block_age_ms = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        // By the block's own time: a chain that is continued has not made a block just now.
+        let has_block = best.facts.height > 0;
+        model.block_age_ms = has_block.then(|| now_ms.saturating_sub(best.facts.time_ms));
     }
     let validators = best.map_or(&[][..], |best| &best.facts.validators);
     let row = |((member, &running), seen): ((&Member, &Running), &Seen)| {
@@ -93,12 +94,14 @@ pub fn hints(
     members: &[Member],
     best_person: Option<&str>,
     process: Option<u32>,
+    day: Option<u32>,
     is_default_dir: bool,
 ) -> Vec<String> {
     let Some(first) = members.first() else { return Vec::new() };
     let url = first.url();
     let rpc = if is_default_dir { String::new() } else { format!(" --rpc {url}") };
-    let mut hints = vec![format!("curl -s {url}/status"), format!("trustnet query trust{rpc}")];
+    let as_of = day.map(|day| format!(" --as-of {}", format::day(day))).unwrap_or_default();
+    let mut hints = vec![format!("curl -s {url}/status"), format!("trustnet query trust{as_of}{rpc}")];
     if let Some(name) = best_person {
         hints.push(format!("trustnet why {name}{rpc}"));
     }
@@ -165,8 +168,8 @@ mod tests {
         let members = [member(1), member(2), member(3)];
         let seen = [answered(9, None), answered(7, Some("lost its vote file")), Seen::default()];
         let running = [Running::Yes, Running::Yes, Running::Again(1_001)];
-        nodes(&mut model, &members, &running, &seen, Instant::now());
-        assert_eq!(model.height, 9);
+        nodes(&mut model, &members, &running, &seen, 1_500);
+        assert_eq!((model.height, model.block_age_ms), (9, Some(1_500)));
         let rows: Vec<_> =
             model.nodes.iter().map(|n| (n.life, n.height, n.reputation_mp, n.status.as_str())).collect();
         assert_eq!(rows[0], (Life::Up, Some(9), Some(50_000), "ACTIVE"));
@@ -178,11 +181,12 @@ mod tests {
     #[test]
     fn hints_name_the_node_only_where_commands_need_it() {
         let members = [member(1)];
-        let all = hints(&members, Some("35"), Some(77), false);
+        let all = hints(&members, Some("35"), Some(77), Some(16_825), false);
+        assert_eq!(all[1], "trustnet query trust --as-of 2016-01-25 --rpc http://127.0.0.1:201");
         assert_eq!(all[2], "trustnet why 35 --rpc http://127.0.0.1:201");
         assert!(all[3].starts_with("kill -9 77 "));
         assert_eq!(
-            hints(&members, None, None, true),
+            hints(&members, None, None, None, true),
             ["curl -s http://127.0.0.1:201/status", "trustnet query trust"]
         );
     }

@@ -208,11 +208,12 @@ fn person_lines(person: &Explained, lines: &mut Vec<String>) {
     let row = &person.scored.row;
     let mean = row.mean_milli.map_or_else(|| "-".to_owned(), stars);
     lines.push(format!(
-        "  {:<10} {:>6}  confidence {:>3} %  mean of stars {mean}  {} ratings",
+        "  {:<10} {:>6}  confidence {:>3} %  mean of stars {mean}  {} rating{}",
         row.name,
         centi(row.score_centi),
         row.confidence,
-        grouped(person.ratings as u64)
+        grouped(person.ratings as u64),
+        if person.ratings == 1 { "" } else { "s" }
     ));
     for reason in &person.reasons {
         let vote = u64::from(reason.vote_weight) * 100 / FULL_VOTE;

@@ -6,8 +6,7 @@ pub const MAX_RESTARTS: u32 = 5;
 pub const FIRST_PAUSE_MS: u64 = 1_000;
 /// A node that ran for so long (milliseconds) has recovered: its count begins anew.
 pub const RECOVERED_MS: u64 = 60_000;
-/// Exit code of a node whose data is damaged, belongs to another chain or is in use: starting again
-/// would only repeat it.
+/// Exit code of a node whose data is damaged, belongs to another chain or is in use.
 pub const EXIT_DATA: i32 = 5;
 /// Exit code of a node that did not understand its command line or configuration.
 pub const EXIT_USAGE: i32 = 2;
@@ -36,7 +35,10 @@ impl Restarts {
 
     /// The node ended with this code (`None`: by a signal).
     pub fn died(&mut self, now_ms: u64, code: Option<i32>) -> Decision {
-        if matches!(code, Some(EXIT_DATA | EXIT_USAGE)) {
+        // A home in use ends with the same code as damaged data: a node that an earlier run left behind
+        // may still be closing it, which one more attempt finds out.
+        let hopeless = code == Some(EXIT_USAGE) || (code == Some(EXIT_DATA) && self.count > 0);
+        if hopeless {
             return Decision::GiveUp;
         }
         if now_ms.saturating_sub(self.started_ms) >= RECOVERED_MS {
@@ -85,8 +87,10 @@ mod tests {
     }
 
     #[test]
-    fn damaged_data_and_a_wrong_command_line_are_not_tried_again() {
-        assert_eq!(Restarts::default().died(0, Some(EXIT_DATA)), Decision::GiveUp);
+    fn damaged_data_is_tried_once_more_and_a_wrong_command_line_never() {
+        let mut restarts = Restarts::default();
+        assert_eq!(restarts.died(0, Some(EXIT_DATA)), Decision::StartAt(1_000));
+        assert_eq!(restarts.died(1_500, Some(EXIT_DATA)), Decision::GiveUp);
         assert_eq!(Restarts::default().died(0, Some(EXIT_USAGE)), Decision::GiveUp);
     }
 }

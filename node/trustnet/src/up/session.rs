@@ -55,6 +55,8 @@ struct Session<'a> {
     given_up: Vec<bool>,
     /// Why each node last said that it does not vote.
     silent: Vec<Option<String>>,
+    /// Problems that were noticed and not shown yet.
+    news: Vec<String>,
     watch: Watch,
     model: Model,
     face: Face,
@@ -92,6 +94,7 @@ pub fn run(
         dir,
         given_up: vec![false; processes.len()],
         silent: vec![None; processes.len()],
+        news: Vec::new(),
         watch: Watch::start(clients.clone(), day),
         model: Model::new(&network.chain_id),
         network,
@@ -145,10 +148,16 @@ impl Session<'_> {
             self.face.event(&mut self.model, "note", &note)?;
         }
         self.introduce()?;
-        while !stop.is_asked() && !self.finished {
+        while !stop.is_asked() {
             self.tend()?;
             self.refresh();
+            for text in std::mem::take(&mut self.news) {
+                self.face.event(&mut self.model, "problem", &text)?;
+            }
             self.advance()?;
+            if self.finished {
+                break;
+            }
             match self.face.tick(&self.model)? {
                 None => {}
                 Some(Key::Quit) => stop.ask(),
@@ -215,12 +224,12 @@ impl Session<'_> {
                 None => Running::Stopped,
             })
             .collect();
-        refresh::nodes(&mut self.model, &self.network.nodes, &running, &seen, Instant::now());
+        refresh::nodes(&mut self.model, &self.network.nodes, &running, &seen, super::command::now_ms());
         for (node, seen) in seen.iter().enumerate() {
             let reason = &seen.facts.silent_reason;
             if *reason != self.silent[node] {
                 if let Some(reason) = reason {
-                    self.model.problem(&format!("{} does not vote: {reason}", self.network.nodes[node].name));
+                    self.news.push(format!("{} does not vote: {reason}", self.network.nodes[node].name));
                 }
                 self.silent[node].clone_from(reason);
             }
@@ -233,8 +242,13 @@ impl Session<'_> {
             trust.as_ref().and_then(|trust| trust.people.first()).map(|scored| scored.row.name.clone());
         self.model.trust = trust.filter(|trust| !trust.people.is_empty()).map(|trust| trust.panel());
         let process = self.processes.last().and_then(Process::id);
-        self.model.hints =
-            refresh::hints(&self.network.nodes, best.as_deref(), process, self.plans.is_default_dir);
+        self.model.hints = refresh::hints(
+            &self.network.nodes,
+            best.as_deref(),
+            process,
+            self.day,
+            self.plans.is_default_dir,
+        );
     }
 
     /// Moves on from starting to running, importing and the end.

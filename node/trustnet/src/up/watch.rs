@@ -27,8 +27,6 @@ pub struct Seen {
     pub facts: Facts,
     /// When it came; `None`: never, or not since its last start.
     pub at: Option<Instant>,
-    /// When its height last changed.
-    pub block_at: Option<Instant>,
     /// Time between its last two blocks, milliseconds.
     pub interval_ms: Option<u64>,
     /// State roots by height.
@@ -43,7 +41,6 @@ impl Seen {
             if self.facts.height > 0 {
                 self.interval_ms = Some(facts.time_ms.saturating_sub(self.facts.time_ms) / blocks);
             }
-            self.block_at = Some(now);
         }
         if !facts.state_root.is_empty() {
             self.roots.insert(facts.height, facts.state_root.clone());
