@@ -253,6 +253,39 @@ fn random_events_never_panic_and_break_no_promise() {
 }
 
 #[test]
+fn a_core_that_is_used_again_behaves_as_a_new_one() {
+    for seed in 0..300 {
+        let mut inventor = Inventor { rng: Lcg::new(seed), members: 4 };
+        let mut used = Node::fresh(equal(4), 3);
+        let mut new = Node::fresh(equal(4), 3);
+        for phase in 0..2 {
+            for i in 0..120 {
+                let current = used.core.round();
+                let vote = sign(inventor.vote(current));
+                let proposal = sign_proposal(inventor.proposal(&used.core));
+                let certificate = inventor.certificate(current);
+                let event = match inventor.rng.below(12) {
+                    _ if i == 3 => Event::Start,
+                    0..=6 => Event::Vote(vote),
+                    7 | 8 => Event::Proposal { proposal, valid: true },
+                    9 => Event::Certificate(&certificate),
+                    10 => Event::Value { round: current, value: A },
+                    _ => Event::Timeout(inventor.timeout(current)),
+                };
+                let actions = used.feed(event);
+                if phase == 1 {
+                    assert_eq!(actions, new.feed(event), "seed {seed}");
+                    assert_eq!(used.core.memory(), new.core.memory(), "seed {seed}");
+                }
+            }
+            if phase == 0 {
+                used.core.reset(HEIGHT, equal(4), Some(3));
+            }
+        }
+    }
+}
+
+#[test]
 fn wild_memories_never_panic() {
     let rounds = [0, 1, 5, MAX_ROUND, MAX_ROUND + 1, Round::MAX];
     let mut rng = Lcg::new(7);
