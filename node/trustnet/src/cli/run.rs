@@ -27,6 +27,8 @@ pub fn main(args: &RunArgs, globals: &Globals) -> Result<(), CliError> {
     log_to_stderr(config.log.level);
     let options = RunOptions { lifeline: args.stdin_lifeline };
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(4)
         .enable_all()
         .build()
         .map_err(|error| CliError::failed(format!("the operating system refused threads: {error}")))?;
