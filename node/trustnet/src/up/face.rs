@@ -66,7 +66,7 @@ impl Face {
                 lines.output.text(&json!({ "event": kind, "text": text }).to_string())?;
             }
             Self::Lines(lines) => {
-                lines.output.text(&format!("{kind}: {}", text.replace('\n', &format!("\n{kind}: "))))?
+                lines.output.text(&format!("{kind}: {}", text.replace('\n', &format!("\n{kind}: "))))?;
             }
         }
         Ok(())
