@@ -17,7 +17,7 @@ use crate::evidence::Evidence;
 use crate::io::{Final, Output, Persist, TimerId, consensus_timer};
 use crate::mempool::{short_id, tx_id};
 use crate::message::{Message, Status, WireCertificate, WireProposal, WireVote};
-use crate::signer::Refusal;
+use crate::signer::{Lock, Refusal, Signer};
 
 /// A block with more transactions than this counts as load, and the next one keeps the pace.
 const PACE_FROM_TXS: u32 = 16;
@@ -56,7 +56,7 @@ impl Engine {
 
     /// Whether a restored signer record says that this height was under way.
     pub(crate) fn must_resume(&self) -> bool {
-        let record = self.signer.as_ref().and_then(crate::signer::Signer::record);
+        let record = self.signer.as_ref().and_then(Signer::record);
         record.is_some_and(|record| record.height == self.chain.next_height())
     }
 
@@ -64,7 +64,7 @@ impl Engine {
     pub(crate) fn enter_height(&mut self) {
         let (height, me) = (self.chain.next_height(), self.position());
         let set = self.chain.set().clone();
-        match self.signer.as_ref().and_then(crate::signer::Signer::record) {
+        match self.signer.as_ref().and_then(Signer::record) {
             Some(record) if record.height == height => {
                 *self.core = bft::Core::restore(set, me, record.memory());
             }
@@ -87,6 +87,11 @@ impl Engine {
         self.started = true;
         self.height_since_unix_ms = self.now.unix_ms;
         self.set_timer(TimerId::Repair, self.config.timing.repair_ms);
+        let height = self.core.height();
+        let record = self.signer.as_ref().and_then(Signer::record).filter(|record| record.height == height);
+        if let Some(polka) = record.and_then(crate::signer::SignRecord::polka_certificate) {
+            self.drive(Feed::Certificate(Box::new(polka)));
+        }
         self.drive(Feed::Start);
     }
 
@@ -119,9 +124,9 @@ impl Engine {
         match action {
             bft::Action::GetValue { round, .. } => self.value_wanted = Some(*round),
             bft::Action::Propose(proposal) => {
-                let memory = self.core.memory();
+                let (memory, polka) = self.lock();
                 let Some(signer) = &mut self.signer else { return };
-                match signer.sign_proposal(proposal, &memory) {
+                match signer.sign_proposal(proposal, &Lock { memory: &memory, polka: polka.as_deref() }) {
                     Ok(signature) => {
                         let signed = bft::SignedProposal {
                             proposal: *proposal,
@@ -136,9 +141,9 @@ impl Engine {
                 }
             }
             bft::Action::Vote(vote) => {
-                let memory = self.core.memory();
+                let (memory, polka) = self.lock();
                 let Some(signer) = &mut self.signer else { return };
-                match signer.sign_vote(vote, &memory) {
+                match signer.sign_vote(vote, &Lock { memory: &memory, polka: polka.as_deref() }) {
                     Ok(signature) => {
                         let signed = bft::SignedVote { vote: *vote, signature: bft::Signature(signature.0) };
                         sends.push(Message::Vote(wire_vote(&signed)));
@@ -172,6 +177,13 @@ impl Engine {
         }
     }
 
+    /// What the core is locked on, and the proof of its valid value.
+    fn lock(&self) -> (bft::Memory, Option<Box<bft::Certificate<MAX_VALIDATORS>>>) {
+        let memory = self.core.memory();
+        let polka = memory.valid.and_then(|(round, _)| self.core.polka_certificate(round)).map(Box::new);
+        (memory, polka)
+    }
+
     fn on_refusal(&mut self, refusal: Refusal) {
         if refusal != Refusal::BelowFloor {
             self.stats.refused_signatures += 1;
@@ -184,7 +196,7 @@ impl Engine {
         if sends.is_empty() {
             return;
         }
-        if let Some(record) = self.signer.as_ref().and_then(crate::signer::Signer::record) {
+        if let Some(record) = self.signer.as_ref().and_then(Signer::record) {
             let bytes = record.encode();
             if self.persisted_record.as_ref() != Some(&bytes) {
                 let precommitted =

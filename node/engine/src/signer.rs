@@ -8,12 +8,15 @@ use trustnet_bft as bft;
 use trustnet_ledger::codec::{self, CodecError};
 use trustnet_ledger::crypto::{Hash32, PublicKey, SecretKey, Signature};
 
-use crate::block::{proposal_sign_bytes, vote_sign_bytes};
+use crate::block::{MAX_VALIDATORS, proposal_sign_bytes, vote_sign_bytes};
 
 /// Version of the signer record.
 pub const SIGN_RECORD_VERSION: u8 = 1;
 /// The largest encoded signer record, in bytes.
-pub const MAX_SIGN_RECORD_BYTES: usize = 512;
+pub const MAX_SIGN_RECORD_BYTES: usize = 4_000;
+/// The most signatures of a polka that a record carries, so that it fits one page of the disk with the
+/// rest: a quorum of 80 equal validators. Larger sets rely on peers that did not crash at the same time.
+pub const MAX_POLKA_SIGNATURES: usize = 55;
 
 /// What this validator last signed, and what it is locked on: enough never to contradict itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,10 @@ pub struct SignRecord {
     pub locked: Option<(u32, Hash32)>,
     /// Valid round and value of the height.
     pub valid: Option<(u32, Hash32)>,
+    /// The prevotes that made it valid, as in [`crate::block::Commit`]; empty when there are none or too
+    /// many. Without them a network whose nodes all crashed at once could not prove a lock to those that
+    /// had not seen it, and two halves could refuse each other's proposals for ever.
+    pub polka: Vec<(u16, Signature)>,
 }
 
 impl SignRecord {
@@ -53,6 +60,22 @@ impl SignRecord {
         } else {
             Err(CodecError::Version(record.version))
         }
+    }
+
+    /// The proof of the valid value, for the restored core.
+    pub fn polka_certificate(&self) -> Option<bft::Certificate<MAX_VALIDATORS>> {
+        let (round, value) = self.valid?;
+        let mut signatures = heapless::Vec::new();
+        for (index, signature) in &self.polka {
+            signatures.push((*index, bft::Signature(signature.0))).ok()?;
+        }
+        (!signatures.is_empty()).then_some(bft::Certificate {
+            kind: bft::VoteKind::Prevote,
+            height: self.height,
+            round,
+            value: Some(bft::ValueId(value.0)),
+            signatures,
+        })
     }
 
     /// As the memory with which the consensus core is restored.
@@ -144,11 +167,11 @@ impl Signer {
         self.key.sign(message)
     }
 
-    /// Signs a vote, once per slot. `memory` is the core's, for lock and valid value.
+    /// Signs a vote, once per slot. `lock` is the core's, for the record.
     ///
     /// # Errors
     /// [`Refusal`] when the slot lies behind or was used for something else.
-    pub fn sign_vote(&mut self, vote: &bft::Vote, memory: &bft::Memory) -> Result<Signature, Refusal> {
+    pub fn sign_vote(&mut self, vote: &bft::Vote, lock: &Lock<'_>) -> Result<Signature, Refusal> {
         let value = vote.value.map(|value| Hash32(value.0));
         let mut record = self.slot(vote.height, vote.round)?;
         let taken = match vote.kind {
@@ -162,7 +185,7 @@ impl Signer {
             return Err(Refusal::Contradicts);
         }
         *taken = Some(value);
-        self.remember(record, memory);
+        self.remember(record, lock);
         Ok(self.key.sign(&vote_sign_bytes(&self.chain_id, vote)))
     }
 
@@ -170,18 +193,14 @@ impl Signer {
     ///
     /// # Errors
     /// [`Refusal`] when the round lies behind or another proposal was signed in it.
-    pub fn sign_proposal(
-        &mut self,
-        proposal: &bft::Proposal,
-        memory: &bft::Memory,
-    ) -> Result<Signature, Refusal> {
+    pub fn sign_proposal(&mut self, proposal: &bft::Proposal, lock: &Lock<'_>) -> Result<Signature, Refusal> {
         let mut record = self.slot(proposal.height, proposal.round)?;
         let signed = (Hash32(proposal.value.0), proposal.pol_round);
         if record.proposed.is_some_and(|other| other != signed) {
             return Err(Refusal::Contradicts);
         }
         record.proposed = Some(signed);
-        self.remember(record, memory);
+        self.remember(record, lock);
         Ok(self.key.sign(&proposal_sign_bytes(&self.chain_id, proposal)))
     }
 
@@ -202,17 +221,32 @@ impl Signer {
                 precommitted: None,
                 locked: None,
                 valid: None,
+                polka: Vec::new(),
             }),
         }
     }
 
-    fn remember(&mut self, mut record: SignRecord, memory: &bft::Memory) {
-        if memory.height == record.height {
-            record.locked = memory.locked.map(|(round, value)| (round, Hash32(value.0)));
-            record.valid = memory.valid.map(|(round, value)| (round, Hash32(value.0)));
+    fn remember(&mut self, mut record: SignRecord, lock: &Lock<'_>) {
+        if lock.memory.height == record.height {
+            record.locked = lock.memory.locked.map(|(round, value)| (round, Hash32(value.0)));
+            record.valid = lock.memory.valid.map(|(round, value)| (round, Hash32(value.0)));
+            record.polka = lock
+                .polka
+                .filter(|polka| polka.signatures.len() <= MAX_POLKA_SIGNATURES)
+                .map(|polka| polka.signatures.iter().map(|(i, s)| (*i, Signature(s.0))).collect())
+                .unwrap_or_default();
         }
         self.record = Some(record);
     }
+}
+
+/// What the core is locked on when it wants a signature.
+#[derive(Clone, Copy)]
+pub struct Lock<'a> {
+    /// The core's memory.
+    pub memory: &'a bft::Memory,
+    /// The prevotes of its valid round.
+    pub polka: Option<&'a bft::Certificate<MAX_VALIDATORS>>,
 }
 
 #[cfg(test)]
@@ -239,6 +273,10 @@ mod tests {
         }
     }
 
+    fn lock(memory: &bft::Memory) -> Lock<'_> {
+        Lock { memory, polka: None }
+    }
+
     fn vote(kind: bft::VoteKind, height: u64, round: u32, value: Option<bft::ValueId>) -> bft::Vote {
         bft::Vote { kind, height, round, value, validator: 0 }
     }
@@ -247,22 +285,22 @@ mod tests {
     fn one_slot_takes_one_value_and_gives_the_same_signature_again() {
         let mut signer = signer();
         let prevote = vote(bft::VoteKind::Prevote, 5, 1, Some(A));
-        let first = signer.sign_vote(&prevote, &memory(5, 1)).unwrap();
-        assert_eq!(signer.sign_vote(&prevote, &memory(5, 1)).unwrap(), first);
+        let first = signer.sign_vote(&prevote, &lock(&memory(5, 1))).unwrap();
+        assert_eq!(signer.sign_vote(&prevote, &lock(&memory(5, 1))).unwrap(), first);
         for other in [Some(B), None] {
             let vote = vote(bft::VoteKind::Prevote, 5, 1, other);
-            assert_eq!(signer.sign_vote(&vote, &memory(5, 1)), Err(Refusal::Contradicts));
+            assert_eq!(signer.sign_vote(&vote, &lock(&memory(5, 1))), Err(Refusal::Contradicts));
         }
     }
 
     #[test]
     fn earlier_rounds_heights_and_steps_are_refused() {
         let mut signer = signer();
-        signer.sign_vote(&vote(bft::VoteKind::Precommit, 5, 1, None), &memory(5, 1)).unwrap();
+        signer.sign_vote(&vote(bft::VoteKind::Precommit, 5, 1, None), &lock(&memory(5, 1))).unwrap();
         for (kind, height, round) in
             [(bft::VoteKind::Prevote, 5, 1), (bft::VoteKind::Precommit, 5, 0), (bft::VoteKind::Prevote, 4, 9)]
         {
-            let refused = signer.sign_vote(&vote(kind, height, round, None), &memory(height, round));
+            let refused = signer.sign_vote(&vote(kind, height, round, None), &lock(&memory(height, round)));
             assert_eq!(refused, Err(Refusal::Earlier));
         }
     }
@@ -271,9 +309,9 @@ mod tests {
     fn a_second_proposal_in_a_round_is_refused_also_with_another_lock_round() {
         let mut signer = signer();
         let proposal = bft::Proposal { height: 3, round: 2, value: A, pol_round: None, proposer: 0 };
-        signer.sign_proposal(&proposal, &memory(3, 2)).unwrap();
+        signer.sign_proposal(&proposal, &lock(&memory(3, 2))).unwrap();
         let other = bft::Proposal { pol_round: Some(1), ..proposal };
-        assert_eq!(signer.sign_proposal(&other, &memory(3, 2)), Err(Refusal::Contradicts));
+        assert_eq!(signer.sign_proposal(&other, &lock(&memory(3, 2))), Err(Refusal::Contradicts));
     }
 
     #[test]
@@ -282,13 +320,37 @@ mod tests {
         let mut with_lock = memory(9, 4);
         with_lock.locked = Some((3, A));
         with_lock.valid = Some((4, B));
-        signer.sign_vote(&vote(bft::VoteKind::Precommit, 9, 4, Some(B)), &with_lock).unwrap();
+        signer.sign_vote(&vote(bft::VoteKind::Precommit, 9, 4, Some(B)), &lock(&with_lock)).unwrap();
         let record = SignRecord::decode(&signer.record().unwrap().encode()).unwrap();
         assert_eq!(record.memory().locked, Some((3, A)));
         assert_eq!(record.memory().valid, Some((4, B)));
         let mut after_crash = Signer::new(SecretKey::from_seed(&[7; 32]), "test", Some(record));
         let contradiction = vote(bft::VoteKind::Precommit, 9, 4, None);
-        assert_eq!(after_crash.sign_vote(&contradiction, &with_lock), Err(Refusal::Contradicts));
+        assert_eq!(after_crash.sign_vote(&contradiction, &lock(&with_lock)), Err(Refusal::Contradicts));
+    }
+
+    #[test]
+    fn the_largest_record_fits_its_page_and_gives_its_polka_back() {
+        let mut signatures = heapless::Vec::new();
+        for index in 0..MAX_POLKA_SIGNATURES as u16 {
+            signatures.push((1_000 + index, bft::Signature([9; 64]))).unwrap();
+        }
+        let polka = bft::Certificate {
+            kind: bft::VoteKind::Prevote,
+            height: 9,
+            round: 4,
+            value: Some(B),
+            signatures,
+        };
+        let mut memory = memory(9, 4);
+        memory.locked = Some((4, B));
+        memory.valid = Some((4, B));
+        let mut signer = signer();
+        let precommit = vote(bft::VoteKind::Precommit, 9, 4, Some(B));
+        signer.sign_vote(&precommit, &Lock { memory: &memory, polka: Some(&polka) }).unwrap();
+        let bytes = signer.record().unwrap().encode();
+        assert!(bytes.len() <= MAX_SIGN_RECORD_BYTES, "{} bytes", bytes.len());
+        assert_eq!(SignRecord::decode(&bytes).unwrap().polka_certificate(), Some(polka));
     }
 
     #[test]
@@ -296,7 +358,7 @@ mod tests {
         let mut signer = signer();
         signer.raise_floor(7, 2);
         let below = vote(bft::VoteKind::Prevote, 7, 2, None);
-        assert_eq!(signer.sign_vote(&below, &memory(7, 2)), Err(Refusal::BelowFloor));
-        assert!(signer.sign_vote(&vote(bft::VoteKind::Prevote, 7, 3, None), &memory(7, 3)).is_ok());
+        assert_eq!(signer.sign_vote(&below, &lock(&memory(7, 2))), Err(Refusal::BelowFloor));
+        assert!(signer.sign_vote(&vote(bft::VoteKind::Prevote, 7, 3, None), &lock(&memory(7, 3))).is_ok());
     }
 }

@@ -252,3 +252,33 @@ fn with_two_validators_a_wiped_one_gets_its_votes_back_from_the_other() {
         cluster.check_safety();
     }
 }
+
+#[test]
+fn locks_that_only_some_hold_do_not_stop_a_network_whose_nodes_all_crash() {
+    // Links that are cut decide who sees two thirds of the prevotes before the lights go out.
+    for missing in 0..16usize {
+        for cut_ms in [3, 5, 6, 7, 8, 9] {
+            let mut cluster = Cluster::new(4);
+            for (bit, link) in [(1, 3), (2, 3), (0, 2), (3, 1)].into_iter().enumerate() {
+                if missing & (1 << bit) != 0 {
+                    cluster.cut.insert(link);
+                }
+            }
+            let tx = cluster.rating(0, 1);
+            cluster.submit(0, &tx);
+            cluster.run(cut_ms);
+            for i in 0..4 {
+                cluster.kill(i);
+            }
+            cluster.cut.clear();
+            for i in 0..4 {
+                cluster.boot(i);
+            }
+            // The pools are gone; a new transaction gives the network something to agree on.
+            let tx = cluster.rating(2, 1);
+            cluster.submit(2, &tx);
+            cluster.run_until(60_000, "a block after the crash", |c| (0..4).all(|i| c.committed_txs(i) >= 1));
+            cluster.check_safety();
+        }
+    }
+}
