@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::limits::Verdict;
 use crate::lock::lock;
-use crate::session;
+use crate::session::{self, HalfOpen};
 use crate::shared::{Shared, count};
 
 /// Lets strangers in, as far as the gate allows. Each session holds `alive` until it has ended.
@@ -19,7 +19,10 @@ pub(crate) async fn accept_all(shared: Arc<Shared>, alive: mpsc::Sender<()>) {
         let verdict = lock(&shared.gate).judge(ip, stranger.is_validated(), half_open, Instant::now());
         match verdict {
             Verdict::Accept => {
-                let (session, alive) = (session::inbound(shared.clone(), stranger), alive.clone());
+                // Counted here, not when the task first runs: the next stranger may be judged before.
+                let half_open = HalfOpen::new(&shared);
+                let session = session::inbound(shared.clone(), stranger, half_open);
+                let alive = alive.clone();
                 tokio::spawn(async move {
                     session.await;
                     drop(alive);

@@ -25,8 +25,9 @@ const MAX_DIALLING: usize = 16;
 const POLITE_PAUSE: Duration = Duration::from_millis(250);
 /// A candidate passed over for now is looked at again after this long.
 const PASSED_OVER: Duration = Duration::from_mins(1);
-/// Failures after which a candidate that was never met is given up, and one that was met.
-const GIVE_UP_STRANGER: u32 = 8;
+/// Failures after which a candidate that was never met is given up, and one that was met. The first is
+/// small: whoever tells of invented peers makes this node send datagrams to addresses of his choice.
+const GIVE_UP_STRANGER: u32 = 4;
 const GIVE_UP_KNOWN: u32 = 40;
 /// Host names kept for one static peer, and static peers kept.
 const MAX_HOSTS: usize = 8;

@@ -107,7 +107,7 @@ mod tests {
     fn the_longest_greeting_fits_its_frame() {
         let secret = SecretKey::from_seed(&[1; 32]);
         let chain = "c".repeat(MAX_CHAIN_ID_BYTES);
-        let addrs = vec!["[2001:db8::1]:65535".parse().unwrap(); 8];
+        let addrs = (1..=8).map(|n| format!("[2001:db8::{n}]:65535").parse().unwrap()).collect();
         let record = PeerRecord::sign(&secret, &chain, addrs, u64::MAX);
         let hello = Hello::new(chain.clone(), record, vec![7; MAX_HELLO_APP_BYTES]);
         let bytes = hello.encode();

@@ -190,6 +190,7 @@ impl Manager {
             Message::ReservedChanged => {
                 self.mark_reserved();
                 self.learn_book(&[]);
+                self.exchange_pause = PEX_INTERVAL;
             }
             Message::Shutdown(_) => {}
         }
@@ -255,8 +256,10 @@ impl Manager {
                 self.ask(peers[usize::try_from(index).unwrap_or(0)], now);
             }
         }
-        let wanted =
-            !self.places.ids().is_empty() && self.dials.is_hungry(self.places.free_outbound(&self.shared));
+        let is_missing = |id: &PeerId| *id != self.shared.own_id && !self.places.contains(id);
+        let wanted = !self.places.ids().is_empty()
+            && (self.dials.is_hungry(self.places.free_outbound(&self.shared))
+                || read(&self.shared.reserved).named.iter().any(is_missing));
         if wanted {
             self.next_exchange.get_or_insert(now + self.exchange_pause);
         } else {

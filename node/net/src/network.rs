@@ -80,7 +80,7 @@ impl Network {
         let (hub, messages) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(Parts {
             own_id,
-            own: OwnRecord::new(config.secret, config.chain_id.clone(), advertised, unix_seconds()),
+            own: OwnRecord::new(config.secret, config.chain_id.clone(), &advertised, unix_seconds()),
             chain_id: config.chain_id,
             limits: config.limits,
             endpoint,

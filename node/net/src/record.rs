@@ -12,6 +12,9 @@ use crate::{MAX_PEER_ADDRS, PeerId};
 /// Longest encoding of a record, in bytes: id, count, eight IPv6 addresses of 20, sequence, signature.
 pub(crate) const MAX_RECORD_BYTES: usize = 32 + 1 + MAX_PEER_ADDRS * 20 + 10 + 64;
 
+/// One host in one record at most so often: a record must not be a port scan that others carry out.
+const MAX_PORTS_OF_ADDRESS: usize = 2;
+
 /// A node and its addresses, signed by its node key for one chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PeerRecord {
@@ -37,9 +40,16 @@ impl PeerRecord {
     /// Whether the record is in bounds and really by its subject.
     pub(crate) fn is_valid(&self, chain_id: &str) -> bool {
         self.addrs.len() <= MAX_PEER_ADDRS
-            && self.addrs.iter().all(|addr| is_dialable(*addr))
+            && self
+                .addrs
+                .iter()
+                .all(|addr| is_dialable(*addr) && self.ports_of(*addr) <= MAX_PORTS_OF_ADDRESS)
             && self.id.0.is_acceptable()
             && self.id.0.verify(&signed_bytes(chain_id, self.id, &self.addrs, self.seq), &self.signature)
+    }
+
+    fn ports_of(&self, addr: SocketAddr) -> usize {
+        self.addrs.iter().filter(|other| other.ip() == addr.ip()).count()
     }
 
     /// Whether every address may be told to someone who is `asker` away: a neighbour on the local network
@@ -72,13 +82,24 @@ pub(crate) struct OwnRecord {
 
 impl OwnRecord {
     /// `seq` should be greater than in an earlier run: the time serves.
-    pub(crate) fn new(secret: SecretKey, chain_id: String, advertised: Vec<SocketAddr>, seq: u64) -> Self {
+    /// Advertised addresses that would make the record invalid are reported and left out.
+    pub(crate) fn new(secret: SecretKey, chain_id: String, configured: &[SocketAddr], seq: u64) -> Self {
+        let mut advertised: Vec<SocketAddr> = Vec::new();
+        for addr in configured {
+            let same_host = advertised.iter().filter(|known| known.ip() == addr.ip()).count();
+            if is_dialable(*addr) && same_host < MAX_PORTS_OF_ADDRESS {
+                advertised.push(*addr);
+            } else {
+                tracing::warn!(%addr, "advertised address ignored; give an address and port that one can dial, at most two ports an address");
+            }
+        }
         Self { secret, chain_id, advertised, seen: Vec::new(), seq }
     }
 
     /// Notes that a peer reaches this node at `addr`.
     pub(crate) fn note(&mut self, addr: SocketAddr) {
-        if !is_dialable(addr) || self.advertised.contains(&addr) || self.seen.contains(&addr) {
+        let known = |ip| self.advertised.iter().chain(&self.seen).any(|known| known.ip() == ip);
+        if !is_dialable(addr) || known(addr.ip()) {
             return;
         }
         self.seen.insert(0, addr);
@@ -129,6 +150,9 @@ mod tests {
         };
         assert!(!record.is_valid("chain"));
         assert!(!PeerRecord::sign(&secret(), "chain", vec![addr("0.0.0.0:1")], 1).is_valid("chain"));
+        let ports = |count| (1..=count).map(|port| SocketAddr::new([10, 0, 0, 1].into(), port)).collect();
+        assert!(PeerRecord::sign(&secret(), "chain", ports(2), 1).is_valid("chain"));
+        assert!(!PeerRecord::sign(&secret(), "chain", ports(3), 1).is_valid("chain"), "a port scan");
     }
 
     #[test]
@@ -140,7 +164,7 @@ mod tests {
 
     #[test]
     fn private_addresses_are_not_told_to_the_world() {
-        let mut own = OwnRecord::new(secret(), "chain".into(), vec![addr("8.8.8.8:1")], 1);
+        let mut own = OwnRecord::new(secret(), "chain".into(), &[addr("8.8.8.8:1")], 1);
         own.note(addr("10.0.0.1:1"));
         own.note(addr("10.0.0.1:1"));
         own.note(addr("127.0.0.1:1"));
@@ -154,10 +178,18 @@ mod tests {
     }
 
     #[test]
+    fn advertised_addresses_that_nobody_could_use_do_not_make_the_record_invalid() {
+        let configured = ["0.0.0.0:1", "10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3", "10.0.0.2:0"].map(addr);
+        let record = OwnRecord::new(secret(), "chain".into(), &configured, 1).record_for(Reach::Loopback);
+        assert!(record.is_valid("chain"));
+        assert_eq!(record.addrs, ["10.0.0.1:1", "10.0.0.1:2"].map(addr));
+    }
+
+    #[test]
     fn collected_addresses_are_bounded() {
-        let mut own = OwnRecord::new(secret(), "chain".into(), vec![], 1);
-        for port in 1..100 {
-            own.note(SocketAddr::new([10, 0, 0, 1].into(), port));
+        let mut own = OwnRecord::new(secret(), "chain".into(), &[], 1);
+        for host in 1..100 {
+            own.note(SocketAddr::new([10, 0, 0, host].into(), 1));
         }
         assert_eq!(own.record_for(Reach::Loopback).addrs.len(), MAX_PEER_ADDRS);
         assert!(own.record_for(Reach::Loopback).is_valid("chain"));

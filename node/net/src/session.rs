@@ -38,10 +38,10 @@ const ALLOWED: [&[Kind]; 3] =
     [&[Kind::Consensus], &[Kind::Gossip], &[Kind::Control, Kind::PexRequest, Kind::PexResponse]];
 
 /// A connection between the first datagram and the end of the greeting, counted.
-struct HalfOpen(Arc<Shared>);
+pub(crate) struct HalfOpen(Arc<Shared>);
 
 impl HalfOpen {
-    fn new(shared: &Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         shared.half_open.fetch_add(1, Ordering::Relaxed);
         Self(shared.clone())
     }
@@ -86,8 +86,7 @@ fn failed(what: impl Into<String>) -> NoSession {
 }
 
 /// Serves a stranger that the gate let in.
-pub(crate) async fn inbound(shared: Arc<Shared>, stranger: Stranger) {
-    let half_open = HalfOpen::new(&shared);
+pub(crate) async fn inbound(shared: Arc<Shared>, stranger: Stranger, half_open: HalfOpen) {
     let addr = stranger.addr();
     let opened = timeout(shared.limits.handshake_time, open_inbound(&shared, stranger)).await;
     drop(half_open);
