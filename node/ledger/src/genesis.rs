@@ -127,10 +127,8 @@ impl<'de> Deserialize<'de> for RootRef {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
             let text = String::deserialize(deserializer)?;
-            if text.starts_with("0x") {
-                return text.parse().map(Self::Id).map_err(serde::de::Error::custom);
-            }
-            return Ok(Self::Name(text));
+            // No name is as long as an id.
+            return Ok(text.parse().map_or(Self::Name(text), Self::Id));
         }
         Ok(match WireRootRef::deserialize(deserializer)? {
             WireRootRef::Id(id) => Self::Id(id),

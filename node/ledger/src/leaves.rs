@@ -40,6 +40,9 @@ const LEAF_VERSION: u8 = 1;
 /// The largest value, in bytes; the largest that exists is an attestation.
 const MAX_VALUE_BYTES: usize = 64 * 1024;
 
+/// Room that most values fit in.
+const USUAL_VALUE_BYTES: usize = 48;
+
 const SEAL: u8 = 0;
 const META: u8 = 1;
 const LOG: u8 = 2;
@@ -137,8 +140,9 @@ fn attestation_key((epoch, validator): AttestationKey) -> Vec<u8> {
 }
 
 fn value<T: Serialize>(content: &T) -> Vec<u8> {
-    postcard::to_extend(content, vec![LEAF_VERSION])
-        .expect("postcard encodes every value of known length into a Vec")
+    let mut bytes = Vec::with_capacity(USUAL_VALUE_BYTES);
+    bytes.push(LEAF_VERSION);
+    postcard::to_extend(content, bytes).expect("postcard encodes every value of known length into a Vec")
 }
 
 fn read<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {

@@ -256,3 +256,55 @@ fn attest(
     }
     Ok(Effect::Attest { validator })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::chain::Chain;
+    use crate::crypto::{SecretKey, Signature};
+    use crate::ledger::Ledger;
+    use crate::rating::Rating;
+    use crate::state::Tally;
+    use crate::{CategoryWeights, Genesis, GenesisValidator, Params};
+
+    /// Filling a category through blocks would take 200,000 transactions, so the count is set here.
+    #[test]
+    fn a_full_category_takes_updates_of_known_raters_only() {
+        let key = |seed: u8| SecretKey::from_seed(&[seed; 32]).public();
+        let validator = |n: u8| GenesisValidator {
+            name: format!("v-{n}"),
+            owner: String::new(),
+            operator: key(n),
+            node_key: key(n + 50),
+            validator_key: key(n + 100),
+            power: 1,
+        };
+        let genesis = Genesis {
+            version: 1,
+            chain_id: "c".into(),
+            time_ms: 5,
+            validators: (1..=3).map(validator).collect(),
+            roots: Vec::new(),
+            category_weights: CategoryWeights::default(),
+            params: Params::default(),
+        };
+        let mut state = Ledger::genesis(&genesis).unwrap().state;
+        let rated = RatingKey { to: 0, from: 1, category: Category::Honesty };
+        let rating = Rating { stars: 5, time_ms: 5, height: 0, index: 0, reason: "".into() };
+        state.put_ratings(rated, vec![rating]);
+        state.tallies.insert(0, Tally { received: [7, 7, MAX_RATINGS_PER_CATEGORY], stars: 9, given: 0 });
+        let chain = Chain::new(&genesis);
+        let work = Work::over(&chain, &state);
+        let (target, id) = (state.nodes[&0].id, |n: u32| state.nodes[&n].id);
+        let rate = |rater: u32, category| {
+            let action =
+                Action::Rate { from: id(rater), to: target, stars: 4, category, reason: String::new() };
+            let tx = Transaction { signer: key(rater as u8 + 1), nonce: 1, time_ms: 5, action };
+            judge(&work, &SignedTransaction::from_parts(tx, Signature([0; 64])), When::Block).map(|_| ())
+        };
+        assert_eq!(rate(2, Category::Honesty), Err(TxError::RatingsFull(target)));
+        assert_eq!(rate(1, Category::Honesty), Ok(()));
+        assert_eq!(rate(2, Category::Reliability), Ok(()));
+    }
+}

@@ -30,7 +30,7 @@ pub fn check(tx: &Transaction) -> Result<(), TxError> {
             if !(1..=5).contains(stars) {
                 return Err(TxError::BadStars(*stars));
             }
-            if reason.len() > MAX_REASON_BYTES || !is_printable(reason) {
+            if reason.len() > MAX_REASON_BYTES || reason.chars().any(char::is_control) {
                 return Err(TxError::BadReason);
             }
             if from == to { Err(TxError::SelfRating(*from)) } else { Ok(()) }
@@ -73,13 +73,13 @@ pub fn check_owner(owner: &str) -> Result<(), TxError> {
     Ok(())
 }
 
-/// Neither control characters nor the marks that reorder or hide text on a screen: line and
-/// paragraph separators, zero-width and bidirectional controls. The list is fixed here, so that it
-/// cannot change with a Unicode version.
+/// Neither control characters nor the marks that reorder or hide text on a screen: separators of lines
+/// and paragraphs, bidirectional controls, invisible operators. (The joiners of emoji and of some
+/// scripts are fine.) The list is fixed here, so that it cannot change with a Unicode version.
 fn is_printable(text: &str) -> bool {
     !text.chars().any(|c| {
         c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+            || matches!(c, '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
     })
 }
 

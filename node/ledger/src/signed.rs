@@ -162,6 +162,40 @@ mod tests {
         assert_eq!(bytes.len(), expected.len() + 64);
     }
 
+    /// The numbers of actions, kinds, categories and statuses are part of what is signed and stored.
+    #[test]
+    fn the_wire_numbers_never_change() {
+        use crate::node::{NodeKind, NodeStatus};
+        let (node, validator) = (NodeId::default(), NodeId::default());
+        let kind = NodeKind::User;
+        let register = Action::Register {
+            name: "a".into(),
+            owner: String::new(),
+            kind,
+            node_key: None,
+            validator_key: None,
+        };
+        let actions = [
+            register,
+            rate(String::new()).action,
+            Action::Start { node },
+            Action::Admit { node, validator },
+            Action::Ready { node },
+            Action::Pause { node },
+            Action::Resume { node },
+            Action::Destroy { node },
+            Action::Attest { validator, epoch: 1, observations: vec![] },
+        ];
+        for (number, action) in (0_u8..).zip(&actions) {
+            assert_eq!(codec::encode(action)[0], number, "{}", action.name());
+        }
+        assert_eq!(codec::encode(&actions[0]), [0, 1, b'a', 0, 4, 0, 0]);
+        let kinds = [NodeKind::Validator, NodeKind::Archive, NodeKind::Rpc, NodeKind::Service, kind];
+        assert_eq!(codec::encode(&kinds), [0, 1, 2, 3, 4]);
+        assert_eq!(codec::encode(&NodeStatus::ALL), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(codec::encode(&Category::ALL), [0, 1, 2]);
+    }
+
     #[test]
     fn a_transaction_survives_the_wire_and_its_signature_holds_on_its_chain_only() {
         let tx = signed("ok");

@@ -49,9 +49,31 @@ enum Subtree {
     },
 }
 
-struct Update {
+/// A change on its way into the tree.
+#[derive(Clone, Copy)]
+struct Update<'a> {
     position: Position,
-    value: Option<Box<[u8]>>,
+    value: Option<&'a [u8]>,
+}
+
+/// Changes by position, each position once: of several changes to one key the last.
+fn sorted(changes: &[Change]) -> Vec<Update<'_>> {
+    let positions: Vec<Position> = changes.iter().map(|(key, _)| position(key)).collect();
+    // Sorting small pairs moves a quarter of the bytes; the first eight bytes nearly always decide.
+    let mut order: Vec<(u64, usize)> = positions
+        .iter()
+        .enumerate()
+        .map(|(index, at)| (at.first_chunk().map_or(0, |head| u64::from_be_bytes(*head)), index))
+        .collect();
+    order.sort_unstable_by(|(a, i), (b, j)| {
+        a.cmp(b).then_with(|| positions[*i].cmp(&positions[*j])).then(j.cmp(i))
+    });
+    let mut updates: Vec<Update<'_>> = order
+        .into_iter()
+        .map(|(_, index)| Update { position: positions[index], value: changes[index].1.as_deref() })
+        .collect();
+    updates.dedup_by(|later, kept| later.position == kept.position);
+    updates
 }
 
 fn position(key: &[u8]) -> Position {
@@ -91,10 +113,10 @@ impl Subtree {
         }
     }
 
-    fn leaf(update: &mut Update) -> Option<Arc<Self>> {
-        let value = update.value.take()?;
-        let hash = leaf_hash(&update.position, &value);
-        Some(Arc::new(Self::Leaf { position: update.position, hash, value }))
+    fn leaf(update: &Update<'_>) -> Option<Arc<Self>> {
+        let value = update.value?;
+        let hash = leaf_hash(&update.position, value);
+        Some(Arc::new(Self::Leaf { position: update.position, hash, value: value.into() }))
     }
 
     fn join(bit: u8, left: Option<Arc<Self>>, right: Option<Arc<Self>>) -> Option<Arc<Self>> {
@@ -109,19 +131,19 @@ impl Subtree {
     }
 
     /// A new subtree of the leaves in `updates` (ascending, without repetition).
-    fn build(updates: &mut [Update]) -> Option<Arc<Self>> {
+    fn build(updates: &[Update<'_>]) -> Option<Arc<Self>> {
         let (first, last) = (updates.first()?.position, updates.last()?.position);
         match u8::try_from(first_difference(&first, &last)) {
             Ok(bit) => {
                 let (left, right) = split(updates, bit);
                 Self::join(bit, Self::build(left), Self::build(right))
             }
-            Err(_) => updates.first_mut().and_then(Self::leaf),
+            Err(_) => updates.first().and_then(Self::leaf),
         }
     }
 
     /// This subtree with `updates` (ascending, without repetition) applied.
-    fn update(self: &Arc<Self>, updates: &mut [Update]) -> Option<Arc<Self>> {
+    fn update(self: &Arc<Self>, updates: &[Update<'_>]) -> Option<Arc<Self>> {
         let (Some(first), Some(last)) = (updates.first(), updates.last()) else {
             return Some(Arc::clone(self));
         };
@@ -144,16 +166,15 @@ impl Subtree {
                     }
                 }
                 // All positions are equal: this is the leaf, and the update is the only one.
-                Err(_) => updates.first_mut().and_then(Self::leaf),
+                Err(_) => updates.first().and_then(Self::leaf),
             },
         }
     }
 }
 
 /// Splits updates that agree in the bits before `bit`.
-fn split(updates: &mut [Update], bit: u8) -> (&mut [Update], &mut [Update]) {
-    let middle = updates.partition_point(|u| !goes_right(&u.position, bit));
-    updates.split_at_mut(middle)
+fn split<'u, 'v>(updates: &'u [Update<'v>], bit: u8) -> (&'u [Update<'v>], &'u [Update<'v>]) {
+    updates.split_at(updates.partition_point(|u| !goes_right(&u.position, bit)))
 }
 
 impl Tree {
@@ -166,19 +187,10 @@ impl Tree {
     /// stays as it is.
     #[must_use]
     pub fn with(&self, changes: &[Change]) -> Self {
-        let mut updates: Vec<(usize, Update)> = changes
-            .iter()
-            .enumerate()
-            .map(|(order, (key, value))| {
-                (order, Update { position: position(key), value: value.as_deref().map(Into::into) })
-            })
-            .collect();
-        updates.sort_unstable_by(|(i, a), (j, b)| a.position.cmp(&b.position).then(j.cmp(i)));
-        updates.dedup_by(|(_, later), (_, kept)| later.position == kept.position);
-        let mut updates: Vec<Update> = updates.into_iter().map(|(_, update)| update).collect();
+        let updates = sorted(changes);
         let root = match &self.root {
-            Some(root) => root.update(&mut updates),
-            None => Subtree::build(&mut updates),
+            Some(root) => root.update(&updates),
+            None => Subtree::build(&updates),
         };
         Self { root }
     }
@@ -235,8 +247,31 @@ pub struct Step {
 pub struct OtherLeaf {
     /// Its position.
     pub position: Hash32,
-    /// Its value.
+    /// Its value; hex in JSON.
+    #[serde(with = "value_form")]
     pub value: Vec<u8>,
+}
+
+/// Bytes on the wire, hex for people.
+mod value_form {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(value: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&hex::encode(value))
+        } else {
+            value.serialize(serializer)
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            hex::decode(text).map_err(|_| D::Error::custom("a leaf's value is written in hex digits"))
+        } else {
+            Vec::deserialize(deserializer)
+        }
+    }
 }
 
 /// Proof of a key's value, or of its absence.

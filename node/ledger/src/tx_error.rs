@@ -112,7 +112,7 @@ pub enum TxError {
     #[error("{0} stars; a rating has 1 to 5")]
     BadStars(u8),
     /// Code 20.
-    #[error("a reason is at most 200 bytes of printable text")]
+    #[error("a reason is at most 200 bytes of text without control characters")]
     BadReason,
     /// Code 21.
     #[error("node {node} is {status}; only nodes that can still act are rated")]

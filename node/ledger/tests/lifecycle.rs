@@ -27,9 +27,8 @@ fn with_node(kind: NodeKind, status: NodeStatus) -> Option<Chain> {
         }
     };
     match status {
-        NodeStatus::Pending if kind == NodeKind::User => return None,
+        NodeStatus::Pending | NodeStatus::Initializing if kind == NodeKind::User => return None,
         NodeStatus::Pending => {}
-        NodeStatus::Initializing if kind == NodeKind::User => return None,
         NodeStatus::Initializing => start(&mut chain),
         NodeStatus::Active => ready(&mut chain),
         NodeStatus::Inactive => {
@@ -57,10 +56,9 @@ fn expected(kind: NodeKind, status: NodeStatus, step: &str) -> Result<NodeStatus
         // One consent of four is recorded and leaves the newcomer PENDING.
         ("admit", _) if kind != NodeKind::Validator => Err(33),
         ("admit", Pending) => Ok(Pending),
-        ("ready", Initializing) | ("resume", Inactive) => Ok(Active),
+        ("ready", Initializing) | ("resume", Inactive) | ("rate", Active) => Ok(Active),
         ("pause", Active) => Ok(Inactive),
         ("destroy", Pending | Initializing | Active | Inactive) => Ok(Destroyed),
-        ("rate", Active) => Ok(Active),
         ("attest", Active) if kind == NodeKind::Validator => Ok(Active),
         ("attest", _) => Err(23),
         ("be rated", Banned | Destroyed) => Err(21),

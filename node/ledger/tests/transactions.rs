@@ -27,8 +27,8 @@ fn a_replayed_transaction_is_refused_at_once_and_for_ever() {
         chain.execute(START_MS + HOUR_MS, &Extra::default(), &[rating.clone(), rating.clone()]).unwrap_err(),
         used
     );
-    chain.block(&[rating.clone()]).unwrap();
-    assert_eq!(chain.block(&[rating.clone()]), Err(used.clone()));
+    chain.block(std::slice::from_ref(&rating)).unwrap();
+    assert_eq!(chain.block(std::slice::from_ref(&rating)), Err(used.clone()));
     assert_eq!(chain.ledger.check(&rating, None), Err(used.clone()));
     chain.rate("alice", "bob", 4).unwrap();
     assert_eq!(chain.block(&[rating]).unwrap_err().code(), 4);
@@ -41,7 +41,7 @@ fn nonces_run_without_gaps_in_a_block_while_the_pool_may_look_ahead() {
     let rate = || chain.rating("alice", "bob", 5, Category::Honesty);
     let ahead = chain.tx(&alice, 4, START_MS, rate());
     assert_eq!(
-        chain.execute(START_MS + HOUR_MS, &Extra::default(), &[ahead.clone()]).unwrap_err(),
+        chain.execute(START_MS + HOUR_MS, &Extra::default(), std::slice::from_ref(&ahead)).unwrap_err(),
         TxError::NonceGap { nonce: 4, next: 2 }
     );
     assert_eq!(chain.ledger.check(&ahead, None), Ok(()));
@@ -78,7 +78,7 @@ fn a_transaction_is_never_dated_after_its_block() {
     let rate =
         |time_ms| chain.tx(&key("alice", 0), 2, time_ms, chain.rating("alice", "bob", 5, Category::Honesty));
     let late = rate(block_ms + 1);
-    let refused = chain.execute(block_ms, &Extra::default(), &[late.clone()]).unwrap_err();
+    let refused = chain.execute(block_ms, &Extra::default(), std::slice::from_ref(&late)).unwrap_err();
     assert_eq!(refused, TxError::FutureDated { time_ms: block_ms + 1, block_ms });
     assert_eq!(chain.ledger.check(&late, None), Ok(()), "the pool does not look at times");
     for time_ms in [block_ms, 0] {
@@ -139,7 +139,7 @@ fn names_and_keys_are_registered_once_for_ever() {
         }
     }
     let fresh = register("other", &key("other", 1), KeyRole::Node);
-    assert!(chain.execute(START_MS + HOUR_MS, &Extra::default(), &[fresh.clone()]).is_ok());
+    assert!(chain.execute(START_MS + HOUR_MS, &Extra::default(), std::slice::from_ref(&fresh)).is_ok());
     // The same within one block.
     let rival = chain.registration("third", NodeKind::User, 1, START_MS);
     let mut same_name = rival.tx.clone();
@@ -236,7 +236,9 @@ fn attestations_need_the_right_epoch_signer_and_nodes() {
     chain.register("bob", NodeKind::User).unwrap();
     let epoch = chain.ledger.epoch_of(START_MS);
     let at = |chain: &Chain, hours: u64, tx: &SignedTransaction| {
-        chain.execute(START_MS + hours * HOUR_MS + 60_000, &Extra::default(), &[tx.clone()]).map(|_| ())
+        chain
+            .execute(START_MS + hours * HOUR_MS + 60_000, &Extra::default(), std::slice::from_ref(tx))
+            .map(|_| ())
     };
     let good = chain.attestation("val-0", epoch, vec![saw(1, 120), saw(3, 0)]);
     assert_eq!(at(&chain, 1, &good), Ok(()));
@@ -266,12 +268,12 @@ fn attestations_need_the_right_epoch_signer_and_nodes() {
         Action::Attest { validator: chain.id("val-0"), epoch, observations: vec![] },
     );
     assert_eq!(
-        chain.block(&[again.clone()]),
+        chain.block(std::slice::from_ref(&again)),
         Err(TxError::AlreadyAttested { validator: chain.id("val-0"), epoch })
     );
     let rest = ["val-1", "val-2"].map(|v| chain.attestation(v, epoch, vec![]));
     chain.block(&rest).unwrap();
-    assert_eq!(chain.block(&[again.clone()]), Err(TxError::EpochSettled(epoch)));
+    assert_eq!(chain.block(std::slice::from_ref(&again)), Err(TxError::EpochSettled(epoch)));
     assert_eq!(chain.ledger.check(&again, None), Err(TxError::EpochSettled(epoch)));
 }
 
@@ -329,7 +331,8 @@ fn drafts_and_abandoned_executions_do_not_touch_the_ledger() {
     let mut chain = with_users();
     let before: Vec<_> = chain.ledger.leaves().collect();
     let tx = chain.next_tx(&key("alice", 0), chain.rating("alice", "bob", 5, Category::Honesty));
-    let first = chain.execute(chain.ledger.time_ms() + 1, &Extra::default(), &[tx.clone()]).unwrap();
+    let first =
+        chain.execute(chain.ledger.time_ms() + 1, &Extra::default(), std::slice::from_ref(&tx)).unwrap();
     let second = chain.execute(chain.ledger.time_ms() + 2, &Extra::default(), &[]).unwrap();
     assert_ne!(first.state_root, second.state_root);
     assert!(chain.ledger.leaves().eq(before));

@@ -7,8 +7,7 @@ use crate::reputation::DayUptime;
 /// Every kind of leaf with its bytes, which never change within version 1.
 #[test]
 fn golden_bytes_of_every_table() {
-    let mut state = State::default();
-    state.meta = Meta {
+    let meta = Meta {
         genesis: Hash32([0xaa; 32]),
         height: 300,
         time_ms: 1_000,
@@ -20,6 +19,7 @@ fn golden_bytes_of_every_table() {
         tau: 8,
         total_standing: 9,
     };
+    let mut state = State { meta, ..State::default() };
     state.log = Frontier::from_parts(2, vec![[0xbb; 32]]).unwrap();
     state.accounts.insert(PublicKey([1; 32]), Account { nonce: 128 });
     state.nodes.insert(

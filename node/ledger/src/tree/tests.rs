@@ -117,6 +117,9 @@ fn a_proof_has_one_encoding_and_survives_it() {
     let proof = filled(20).prove(&[77]);
     let bytes = crate::codec::encode(&proof);
     assert_eq!(crate::codec::decode::<Proof>(&bytes, 1 << 16).unwrap(), proof);
+    let json = serde_json::to_string(&proof).unwrap();
+    assert!(json.contains(&hex::encode(&proof.other.as_ref().unwrap().value)), "{json}");
+    assert_eq!(serde_json::from_str::<Proof>(&json).unwrap(), proof);
 }
 
 proptest! {

@@ -76,6 +76,7 @@ impl Chain {
         Self { genesis, ledger, stored: BTreeMap::new(), events: Vec::new() }
     }
 
+    #[allow(clippy::unused_self)]
     pub fn tx(&self, signer: &SecretKey, nonce: u64, time_ms: u64, action: Action) -> SignedTransaction {
         let tx = Transaction { signer: signer.public(), nonce, time_ms, action };
         SignedTransaction::sign(tx, signer, CHAIN_ID)

@@ -51,7 +51,7 @@ pub fn rootflow<Id: Ord + Clone>(input: &Input<Id>) -> (BTreeMap<Id, Row>, u128)
         |u: &Id| if input.banned.contains(u) { 0 } else { u128::from(*input.roots.get(u).unwrap_or(&0)) };
     let all_roots: u128 = ids.iter().map(|u| root(u)).sum();
     let root_count = ids.iter().filter(|u| root(u) > 0).count();
-    let needed = 3.min((root_count + 2) / 3);
+    let needed = 3.min(root_count.div_ceil(3));
     let csum: u128 = input.weights.iter().map(|w| u128::from(*w)).sum();
 
     let mut gate: BTreeMap<&Id, u128> =
@@ -61,7 +61,7 @@ pub fn rootflow<Id: Ord + Clone>(input: &Input<Id>) -> (BTreeMap<Id, Row>, u128)
     for _ in 0..2 {
         let mut cur: BTreeMap<&Id, u128> = ids
             .iter()
-            .map(|u| (*u, if all_roots == 0 { 0 } else { ((1_u128 << 44) * root(u) / all_roots * 128) >> 8 }))
+            .map(|u| (*u, (((1_u128 << 44) * root(u)).checked_div(all_roots).unwrap_or(0) * 128) >> 8))
             .collect();
         let mut standing = cur.clone();
         for _ in 0..6 {
