@@ -3,7 +3,7 @@
 use trustnet_ledger::crypto::PublicKey;
 use trustnet_ledger::ids::NodeIndex;
 use trustnet_ledger::signed::{SignedTransaction, tx_sign_bytes};
-use trustnet_ledger::tx::{Action, Transaction};
+use trustnet_ledger::tx::{Action, MAX_OBSERVATIONS, Transaction};
 
 use crate::engine::Engine;
 use crate::io::TimerId;
@@ -82,7 +82,9 @@ impl Engine {
         if self.pool.has_attestation_of(&key) {
             return;
         }
-        let expected: Vec<(NodeIndex, PublicKey)> = ledger.expected_heartbeaters();
+        // The first in order of registration, when there are more than an attestation holds.
+        let mut expected: Vec<(NodeIndex, PublicKey)> = ledger.expected_heartbeaters();
+        expected.truncate(MAX_OBSERVATIONS);
         let observations = self.uptime.observations(epoch, &expected);
         let tx = Transaction {
             signer: key,

@@ -14,8 +14,8 @@ use trustnet_ledger::signed::SignedTransaction;
 use trustnet_ledger::tx_error::TxError;
 
 use crate::block::{
-    BLOCK_VERSION, Block, Commit, CommitError, Header, MAX_BLOCK_EVIDENCE, MAX_BLOCK_TX_BYTES, MAX_BLOCK_TXS,
-    MAX_VALIDATORS, certificate_checks, evidence_hash, txs_root,
+    BLOCK_VERSION, Block, Commit, CommitError, Header, MAX_BLOCK_BYTES, MAX_BLOCK_EVIDENCE,
+    MAX_BLOCK_TX_BYTES, MAX_BLOCK_TXS, MAX_VALIDATORS, certificate_checks, evidence_hash, txs_root,
 };
 use crate::evidence::{Evidence, MAX_EVIDENCE_AGE_BLOCKS};
 use crate::io::Leaves;
@@ -50,8 +50,8 @@ pub enum InvalidBlock {
     /// A field of the header is not what it must be.
     #[error("the header's {0} is not what it must be")]
     Header(&'static str),
-    /// The parts are not those that the header names.
-    #[error("the parts of the block do not match its header")]
+    /// The parts are not those that the header names, or more than a block may hold.
+    #[error("the parts of the block do not match its header or are too large")]
     Parts,
     /// The commit of the previous block does not hold.
     #[error(transparent)]
@@ -283,7 +283,8 @@ impl Chain {
         must(header.time_ms > self.ledger.time_ms(), "time")?;
         must(header.validators == validators_hash(&self.deciders), "validators")?;
         must(self.position(&header.proposer).is_some(), "proposer")?;
-        if !block.matches_header() || block.txs.len() > MAX_BLOCK_TXS {
+        let too_large = block.txs.len() > MAX_BLOCK_TXS || codec::encode(block).len() > MAX_BLOCK_BYTES;
+        if too_large || !block.matches_header() {
             return Err(InvalidBlock::Parts);
         }
         self.check_last_commit(&block.last_commit)?;

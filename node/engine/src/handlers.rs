@@ -92,6 +92,7 @@ impl Engine {
                 our_vote: status.your_vote,
             };
             self.silence.report(key, report);
+            self.notice_unknown_votes();
             self.ask_for_own_votes(peer, report.our_vote);
         }
         let height = status.height;
@@ -100,6 +101,16 @@ impl Engine {
         }
         self.note_height(peer, height);
         self.end_amnesia_if_told();
+    }
+
+    /// Looks whether others have seen votes of ours that we know nothing of.
+    fn notice_unknown_votes(&mut self) {
+        let Some(signer) = &self.signer else { return };
+        let told = Told { deciders: self.chain.deciders(), set: self.chain.set(), record: None };
+        if self.silence.notice_votes_beyond(signer.last_slot(), &signer.public(), &told) {
+            tracing::error!("others have seen votes of this validator that its own record does not know");
+            self.core.silence(true);
+        }
     }
 
     /// Ends the silence after a lost signer record, once enough validators have told where they are.

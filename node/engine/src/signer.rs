@@ -157,6 +157,12 @@ impl Signer {
         self.floor = self.floor.max(Some((height, round)));
     }
 
+    /// The last slot that was signed, or up to which nothing is signed.
+    pub fn last_slot(&self) -> (u64, u32) {
+        let signed = self.record.as_ref().map(|record| (record.height, record.round));
+        signed.max(self.floor).unwrap_or((0, 0))
+    }
+
     /// Whether a slot is refused because the signer record was lost.
     pub fn is_below_floor(&self, height: u64, round: u32) -> bool {
         self.floor.is_some_and(|floor| (height, round) <= floor)

@@ -21,7 +21,9 @@ pub struct Report {
 /// Reasons for silence; each alone is enough.
 #[derive(Default)]
 pub struct Silence {
-    lost: Option<BTreeMap<PublicKey, Report>>,
+    reports: BTreeMap<PublicKey, Report>,
+    lost: bool,
+    was_lost: bool,
     cloned: bool,
     behind: bool,
 }
@@ -29,12 +31,13 @@ pub struct Silence {
 impl Silence {
     /// The signer record is lost: silent until [`Silence::end_of_amnesia`].
     pub fn lose_record(&mut self) {
-        self.lost = Some(BTreeMap::new());
+        self.lost = true;
+        self.was_lost = true;
     }
 
     /// Whether the record is lost and peers have not yet told enough.
     pub fn is_lost(&self) -> bool {
-        self.lost.is_some()
+        self.lost
     }
 
     /// Another machine signs with this validator's key: silent until someone sorts it out.
@@ -49,14 +52,14 @@ impl Silence {
 
     /// Whether to be silent.
     pub fn is_silent(&self) -> bool {
-        self.lost.is_some() || self.cloned || self.behind
+        self.lost || self.cloned || self.behind
     }
 
     /// Why, for people.
     pub fn reason(&self) -> Option<&'static str> {
         if self.cloned {
             Some("another machine signs with this validator's key; stop one of them, then restart this node")
-        } else if self.lost.is_some() {
+        } else if self.lost {
             Some("the signer record was lost; silent until other validators have told where this one was")
         } else if self.behind {
             Some("catching up with the chain")
@@ -67,9 +70,31 @@ impl Silence {
 
     /// Notes what `validator` told.
     pub fn report(&mut self, validator: PublicKey, report: Report) {
-        if let Some(reports) = &mut self.lost {
-            reports.insert(validator, report);
+        self.reports.insert(validator, report);
+    }
+
+    /// Looks whether validators with more than a third of the power have seen votes of ours beyond
+    /// `last`, the last slot that we know to have signed: then our record is a restored backup, or
+    /// another machine signs with our key. The first time it is taken for the one, the second time for
+    /// the other. Returns whether that was found.
+    pub fn notice_votes_beyond(&mut self, last: (u64, u32), own: &PublicKey, told: &Told<'_>) -> bool {
+        if self.lost || self.cloned {
+            return false;
         }
+        let others = told.deciders.iter().filter(|(key, _)| key != own);
+        let beyond = others.filter(|(key, _)| {
+            self.reports.get(key).is_some_and(|report| report.our_vote.is_some_and(|vote| vote > last))
+        });
+        let power: u64 = beyond.map(|(_, power)| power).sum();
+        if !told.set.has_third(power) {
+            return false;
+        }
+        if self.was_lost {
+            self.cloned = true
+        } else {
+            self.lose_record()
+        }
+        true
     }
 
     /// When validators with more than a third of the power have told where they are, and this node has
@@ -89,7 +114,11 @@ impl Silence {
         own: &PublicKey,
         told: &Told<'_>,
     ) -> Option<(u64, u32)> {
-        let reports = self.lost.as_ref()?;
+        let reports = &self.reports;
+        if !self.lost || told.deciders.iter().all(|(key, _)| key == own) {
+            // A chain of one has nobody who could tell.
+            return None;
+        }
         let others = told.deciders.iter().filter(|(key, _)| key != own);
         let (mut power, mut all, mut others_power) = (0, true, 0);
         let mut rounds: Vec<u32> = Vec::new();
@@ -121,7 +150,7 @@ impl Silence {
             let ahead = rounds.into_iter().max().map(|round| round.saturating_add(1));
             ahead.max(seen).map_or(before_this_height, |round| (next_height, round))
         };
-        self.lost = None;
+        self.lost = false;
         Some(floor)
     }
 }
@@ -198,6 +227,33 @@ mod tests {
         let told = Told { deciders: &deciders, set: &set, record: None };
         let reports: Vec<(u8, Report)> = (50..90).map(|stranger| (stranger, report(5, Some(0)))).collect();
         assert_eq!(silence_with(&reports).end_of_amnesia(5, &OWN, &told), None);
+    }
+
+    #[test]
+    fn a_chain_of_one_stays_silent_whatever_strangers_tell() {
+        let deciders = &deciders()[..1];
+        let set = bft::ValidatorSet::new(&[10]).unwrap();
+        let told = Told { deciders, set: &set, record: None };
+        assert_eq!(silence_with(&[(9, report(1, None))]).end_of_amnesia(1, &OWN, &told), None);
+    }
+
+    #[test]
+    fn votes_of_ours_that_we_do_not_know_mean_a_backup_first_and_a_clone_then() {
+        let (deciders, set) = (deciders(), set());
+        let told = Told { deciders: &deciders, set: &set, record: None };
+        let mut silence = Silence::default();
+        let saw = |height| Report { our_vote: Some((height, 0)), ..report(height, Some(0)) };
+        silence.report(PublicKey([2; 32]), saw(8));
+        assert!(!silence.notice_votes_beyond((5, 0), &OWN, &told), "one may lie");
+        silence.report(PublicKey([3; 32]), saw(8));
+        assert!(!silence.notice_votes_beyond((8, 0), &OWN, &told), "we know that one");
+        assert!(silence.notice_votes_beyond((5, 0), &OWN, &told));
+        assert!(silence.is_lost());
+        assert!(silence.end_of_amnesia(8, &OWN, &told).is_some());
+        silence.report(PublicKey([2; 32]), saw(9));
+        silence.report(PublicKey([3; 32]), saw(9));
+        assert!(silence.notice_votes_beyond((8, 1), &OWN, &told));
+        assert!(silence.reason().is_some_and(|reason| reason.contains("another machine")));
     }
 
     #[test]

@@ -282,3 +282,30 @@ fn locks_that_only_some_hold_do_not_stop_a_network_whose_nodes_all_crash() {
         }
     }
 }
+
+#[test]
+fn a_validator_restored_from_an_old_backup_does_not_sign_twice() {
+    for backup_at in 0..4 {
+        let mut cluster = Cluster::new(4);
+        let mut backup = cluster.replicas[3].disk.clone();
+        for turn in 0..6 {
+            let tx = cluster.rating(0, 1);
+            cluster.submit(0, &tx);
+            cluster.run_until(20_000, "the next block", |c| (0..4).all(|i| c.height(i) > turn));
+            if turn + 1 == backup_at {
+                backup = cluster.replicas[3].disk.clone();
+            }
+        }
+        cluster.kill(3);
+        cluster.replicas[3].disk = backup;
+        cluster.boot(3);
+        for turn in 6..12 {
+            let tx = cluster.rating(0, 1);
+            cluster.submit(0, &tx);
+            cluster.run_until(20_000, "the next block", |c| (0..4).all(|i| c.height(i) > turn));
+        }
+        cluster.run(3_000);
+        assert_eq!(cluster.replicas[3].engine.as_ref().unwrap().silent_reason(), None, "it votes again");
+        cluster.check_safety();
+    }
+}

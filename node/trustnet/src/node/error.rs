@@ -60,7 +60,9 @@ pub enum RunError {
     #[error(transparent)]
     Net(#[from] NetError),
     /// The RPC's port.
-    #[error("cannot listen for RPC on {addr}: {error}; set another address under [rpc] listen in config.toml, or stop what uses it (`ss -ltnp`)")]
+    #[error(
+        "cannot listen for RPC on {addr}: {error}; set another address under [rpc] listen in config.toml, or stop what uses it (`ss -ltnp`)"
+    )]
     RpcListen {
         /// The address.
         addr: SocketAddr,

@@ -34,8 +34,8 @@ pub(super) struct Opened {
 /// [`RunError`] names the file and the place in it.
 pub fn read_genesis(home: &Home) -> Result<Genesis, RunError> {
     let path = home.genesis_file();
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| RunError::NoGenesis { path: path.clone(), error })?;
+    let text =
+        std::fs::read_to_string(&path).map_err(|error| RunError::NoGenesis { path: path.clone(), error })?;
     Genesis::from_json(&text).map_err(|error| RunError::Genesis { path, error })
 }
 
@@ -52,14 +52,10 @@ pub(super) fn open(home: &Home, config: &Config) -> Result<Opened, RunError> {
     let data = home.data_dir();
     let dir = OsDir::new(&data);
     let (mut store, found) = match Store::open(dir.clone(), Options::default(), chain) {
-        Err(StoreError::NotInitialised { .. }) => {
+        Err(StoreError::NotInitialised { .. } | StoreError::HalfInitialised { .. }) => {
             // The keys are older than the data: this validator may have signed before.
             tracing::warn!(data = %data.display(), "no data directory; fetching the chain from peers");
             trustnet_store::initialise_lost(&dir, Options::default(), chain)?;
-            Store::open(dir, Options::default(), chain)?
-        }
-        Err(StoreError::HalfInitialised { .. }) => {
-            trustnet_store::initialise(&dir, Options::default(), chain)?;
             Store::open(dir, Options::default(), chain)?
         }
         other => other?,
@@ -98,10 +94,13 @@ pub(super) fn open(home: &Home, config: &Config) -> Result<Opened, RunError> {
         let unreadable = || RunError::Unreadable { height, data: data.clone() };
         let stored = store.block(height)?.ok_or_else(unreadable)?;
         let block = Block::decode(&stored.block).map_err(|_| unreadable())?;
-        let commit: Commit = codec::decode(&stored.certificate, MAX_COMMIT_BYTES).map_err(|_| unreadable())?;
-        let leaves = engine
-            .replay(&block, &commit)
-            .map_err(|error| RunError::Replay { height, error, data: data.clone() })?;
+        let commit: Commit =
+            codec::decode(&stored.certificate, MAX_COMMIT_BYTES).map_err(|_| unreadable())?;
+        let leaves = engine.replay(&block, &commit).map_err(|error| RunError::Replay {
+            height,
+            error,
+            data: data.clone(),
+        })?;
         let tx_ids: Vec<_> = block.txs.iter().map(|tx| trustnet_engine::mempool::tx_id(tx)).collect();
         super::engine_thread::note_txs(&mut store, height, &tx_ids);
         pending.add(height, leaves, &tx_ids, 0);

@@ -10,12 +10,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, watch};
 use trustnet_net::{Network, PeerId};
 
+use super::RunError;
 use super::crypto_pool::CryptoPool;
 use super::engine_thread::{Clock, Ended, EngineThread};
 use super::handle::{MAX_BLOCKS_BEHIND, MAX_WAITING_COMMANDS, NodeHandle, NodeInfo};
 use super::open::{Opened, open};
 use super::timers::Timers;
-use super::RunError;
 use crate::config::Config;
 use crate::home::Home;
 use crate::rpc::{self, RpcLimits};
@@ -116,10 +116,8 @@ fn start_engine(
     let system = |what| move |error: std::io::Error| RunError::System { what, error: error.to_string() };
     let (verdict_sender, verdicts) = mpsc::unbounded_channel();
     let crypto = CryptoPool::start(opened.seed, &verdict_sender).map_err(system("a thread"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(system("a timer"))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(system("a timer"))?;
     let Opened { mut engine, store, pending, candidates, .. } = opened;
     let (end, ended) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
@@ -155,8 +153,10 @@ fn start_engine(
 
 /// Waits until the engine ends, or a signal or the lifeline tells to stop it.
 async fn wait(mut engine: EngineEnd, stop: &watch::Sender<bool>, options: RunOptions) -> Ended {
-    let died = || Ended::Halted("the engine's thread died; see the log above, then start the node again".into());
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let died =
+        || Ended::Halted("the engine's thread died; see the log above, then start the node again".into());
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return Ended::Halted("the operating system refused to tell of signals".into());
     };

@@ -30,7 +30,8 @@ impl Timers {
 
     /// Takes a timer that is due.
     pub fn pop_due(&mut self, now_mono_ms: u64) -> Option<TimerId> {
-        let (id, _) = self.due_ms.iter().filter(|(_, due)| **due <= now_mono_ms).min_by_key(|(_, due)| **due)?;
+        let (id, _) =
+            self.due_ms.iter().filter(|(_, due)| **due <= now_mono_ms).min_by_key(|(_, due)| **due)?;
         let id = *id;
         self.due_ms.remove(&id);
         Some(id)
