@@ -30,7 +30,7 @@ struct Inner {
     error_at: Option<u64>,
     capacity: Option<u64>,
     written: u64,
-    garbled: Option<String>,
+    garbled: Vec<String>,
 }
 
 fn power_is_off() -> io::Error {
@@ -127,7 +127,7 @@ impl MemDir {
 
     /// From now on a crash may leave garbage in unflushed sectors of files whose name ends in `suffix`.
     pub fn garble(&self, suffix: &str) {
-        self.inner().garbled = Some(suffix.to_owned());
+        self.inner().garbled.push(suffix.to_owned());
     }
 
     /// Cuts the power and restores it. What was not flushed is kept, lost or torn as `seed` decides (a multiple of 4
@@ -152,7 +152,7 @@ impl MemDir {
         let mut kept = BTreeMap::new();
         for (name, file) in &names.files {
             let mut content = inner.contents.remove(file).unwrap_or_default();
-            let garble = garbled.as_ref().is_some_and(|suffix| name.ends_with(suffix.as_str()));
+            let garble = garbled.iter().any(|suffix| name.ends_with(suffix));
             settle(&mut content, seed, &mut random, garble);
             kept.insert(*file, content);
         }

@@ -46,6 +46,7 @@ fn power_cut_at_every_flush_loses_nothing_acknowledged() {
             let seed = seed + 4 * cut * u64::from(seed >= 4);
             let dir = fresh();
             dir.garble(".seg");
+            dir.garble("vote.lock");
             dir.fail_at_sync(cut);
             let mut model = Model::default();
             if let Ok((mut store, _)) = Store::open(dir.clone(), options(), CHAIN) {
@@ -76,6 +77,7 @@ fn power_cut_again_during_the_start_after_a_power_cut() {
             let seed = cut * 4 + 2;
             let dir = fresh();
             dir.garble(".seg");
+            dir.garble("vote.lock");
             let (mut store, _) = Store::open(dir.clone(), options(), CHAIN).unwrap();
             let mut model = Model::default();
             dir.fail_at_sync(cut);

@@ -198,6 +198,21 @@ fn two_damaged_slots_are_lost_until_something_is_signed() {
 }
 
 #[test]
+fn after_the_first_signature_one_damaged_slot_never_says_fresh_again() {
+    let (dir, mut store, _) = fresh();
+    store.persist_signer(b"first").unwrap();
+    drop(store);
+    for at in [70, PAGE + 70] {
+        let dir = dir.duplicate();
+        flip(&dir, VOTE_LOCK, at, 1);
+        assert_eq!(signer(&dir), Signer::Known(b"first".to_vec()));
+        // The start wrote the damaged slot again: now the other one may go.
+        flip(&dir, VOTE_LOCK, PAGE + 140 - at, 1);
+        assert_eq!(signer(&dir), Signer::Known(b"first".to_vec()));
+    }
+}
+
+#[test]
 fn one_damaged_slot_is_never_answered_with_an_older_record_that_the_log_knows_of() {
     let (dir, mut store, mut model) = fresh();
     run(&mut store, &mut model, 5).unwrap();
@@ -241,12 +256,17 @@ fn a_log_older_than_vote_lock_is_refused() {
     let (dir, mut store, mut model) = fresh();
     run(&mut store, &mut model, 1).unwrap();
     store.sync().unwrap();
-    let old = dir.bytes(&segment(0)).unwrap();
+    let old = dir.duplicate();
     run(&mut store, &mut model, 2).unwrap();
     store.sync().unwrap();
     store.persist_signer(b"vouches for the log").unwrap();
     drop(store);
-    dir.set_bytes(&segment(0), old);
+    for number in 0..4 {
+        if let Some(now) = dir.bytes(&segment(number)) {
+            let then = old.bytes(&segment(number)).unwrap_or(vec![0; now.len()]);
+            dir.set_bytes(&segment(number), then);
+        }
+    }
     assert!(matches!(open(&dir), Err(StoreError::DamagedMiddle { .. })));
 }
 

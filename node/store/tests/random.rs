@@ -108,6 +108,7 @@ fn restart(dir: &MemDir, model: &mut Model, when: &str) -> Store<MemDir> {
 fn play(steps: Vec<Step>, seed: u64) {
     let dir = fresh();
     dir.garble(".seg");
+    dir.garble("vote.lock");
     let mut model = Model::default();
     let mut store = restart(&dir, &mut model, "at first");
     for (at, step) in (0u64..).zip(steps) {

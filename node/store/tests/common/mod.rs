@@ -115,9 +115,10 @@ pub fn number(sign: &[u8]) -> u64 {
     u64::from_le_bytes(sign[..8].try_into().unwrap())
 }
 
+/// Some fit a sector, some do not.
 fn sign_bytes(number: u64) -> Vec<u8> {
     let mut sign = number.to_le_bytes().to_vec();
-    sign.resize(100 + (number % 300) as usize, number as u8);
+    sign.resize(100 + (number * 331 % 1500) as usize, number as u8);
     sign
 }
 
