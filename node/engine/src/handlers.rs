@@ -27,7 +27,7 @@ impl Engine {
         };
         match message {
             Message::Status(status) => self.on_status(peer, status),
-            Message::Proposal(proposal) => self.on_proposal(peer, *proposal, bytes),
+            Message::Proposal(proposal) => self.on_proposal(peer, &proposal, bytes),
             Message::Vote(vote) => self.on_vote(peer, &vote, bytes),
             Message::Certificate(certificate) => self.on_certificate(peer, &certificate, bytes),
             Message::Holding(holding) => self.on_holding(peer, &holding),
@@ -54,10 +54,10 @@ impl Engine {
         if height == current {
             return self.core.decided().is_none();
         }
-        if height == current + 1 {
-            if let Some(known) = self.peers.get_mut(&peer) {
-                known.keep_early(height, bytes.clone());
-            }
+        if height == current + 1
+            && let Some(known) = self.peers.get_mut(&peer)
+        {
+            known.keep_early(height, bytes.clone());
         }
         if height > current {
             self.note_height(peer, height - 1);

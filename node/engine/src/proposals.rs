@@ -25,7 +25,7 @@ pub const MAX_CLOCK_AHEAD_MS: u64 = 5_000;
 pub const MAX_PROPOSAL_AGE_MS: u64 = 10_000;
 
 impl Engine {
-    pub(crate) fn on_proposal(&mut self, peer: PublicKey, wire: WireProposal, bytes: &Bytes) {
+    pub(crate) fn on_proposal(&mut self, peer: PublicKey, wire: &WireProposal, bytes: &Bytes) {
         if !self.is_current(peer, wire.header.height, bytes) {
             return;
         }
@@ -58,17 +58,19 @@ impl Engine {
             }
         }
         self.begin_height_if_able();
-        if let Some(polka) = &wire.polka {
-            if Some(polka.round) == wire.pol_round && polka.height == proposal.height && !polka.precommit {
-                self.take_certificate(peer, polka);
-            }
+        if let Some(polka) = &wire.polka
+            && Some(polka.round) == wire.pol_round
+            && polka.height == proposal.height
+            && !polka.precommit
+        {
+            self.take_certificate(peer, polka);
         }
         let timely = wire.pol_round.is_some() || self.is_timely(&wire.header, round);
-        self.take_candidate(peer, id, &wire);
-        if let Some(candidate) = self.candidates.get_mut(&id) {
-            if !known {
-                candidate.wait(signed, timely);
-            }
+        self.take_candidate(peer, id, wire);
+        if let Some(candidate) = self.candidates.get_mut(&id)
+            && !known
+        {
+            candidate.wait(signed, timely);
         }
         self.settle(id);
     }
@@ -89,12 +91,12 @@ impl Engine {
             let partial = Partial::new(wire, |short| pool.by_short_id(short).map(|tx| tx.bytes.clone()));
             self.candidates.insert(id, Stage::Partial(partial));
         }
-        if let Some(candidate) = self.candidates.get(&id) {
-            if let Stage::Partial(partial) = &candidate.stage {
-                let positions = partial.missing();
-                if !positions.is_empty() {
-                    self.send(peer, Message::GetBlockTxs { block: id, positions });
-                }
+        if let Some(candidate) = self.candidates.get(&id)
+            && let Stage::Partial(partial) = &candidate.stage
+        {
+            let positions = partial.missing();
+            if !positions.is_empty() {
+                self.send(peer, Message::GetBlockTxs { block: id, positions });
             }
         }
         self.complete(peer, id);
@@ -107,7 +109,7 @@ impl Engine {
         match txs {
             Some(txs) => self.send(peer, Message::BlockTxs { block, txs }),
             None => {
-                self.punish(peer, Misbehaviour::NetworkAbuse, "asked for transactions that a block has not")
+                self.punish(peer, Misbehaviour::NetworkAbuse, "asked for transactions that a block has not");
             }
         }
     }
@@ -170,10 +172,10 @@ impl Engine {
                 self.verified.insert(tx_id);
             }
             self.judge(id);
-        } else if let Some(candidate) = self.candidates.get_mut(&id) {
-            if let Stage::Checking(block) = &candidate.stage {
-                candidate.stage = Stage::Invalid(Some(Arc::clone(block)));
-            }
+        } else if let Some(candidate) = self.candidates.get_mut(&id)
+            && let Stage::Checking(block) = &candidate.stage
+        {
+            candidate.stage = Stage::Invalid(Some(Arc::clone(block)));
         }
         self.settle(id);
     }

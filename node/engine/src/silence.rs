@@ -23,7 +23,7 @@ pub struct Report {
 pub struct Silence {
     reports: BTreeMap<PublicKey, Report>,
     lost: bool,
-    was_lost: bool,
+    times_lost: u32,
     cloned: bool,
     behind: bool,
 }
@@ -32,7 +32,7 @@ impl Silence {
     /// The signer record is lost: silent until [`Silence::end_of_amnesia`].
     pub fn lose_record(&mut self) {
         self.lost = true;
-        self.was_lost = true;
+        self.times_lost += 1;
     }
 
     /// Whether the record is lost and peers have not yet told enough.
@@ -89,10 +89,10 @@ impl Silence {
         if !told.set.has_third(power) {
             return false;
         }
-        if self.was_lost {
-            self.cloned = true
+        if self.times_lost > 0 {
+            self.cloned = true;
         } else {
-            self.lose_record()
+            self.lose_record();
         }
         true
     }
@@ -137,18 +137,18 @@ impl Silence {
                 .max(report.our_vote.filter(|(height, _)| *height == next_height).map(|(_, round)| round));
         }
         let before_this_height = (next_height.saturating_sub(1), u32::MAX);
-        let floor = if !told.set.has_quorum(others_power) {
-            let adopted = seen.is_none_or(|round| told.record >= Some((next_height, round)));
-            if !all || !adopted {
-                return None;
-            }
-            before_this_height
-        } else {
+        let floor = if told.set.has_quorum(others_power) {
             if !told.set.has_third(power) {
                 return None;
             }
             let ahead = rounds.into_iter().max().map(|round| round.saturating_add(1));
             ahead.max(seen).map_or(before_this_height, |round| (next_height, round))
+        } else {
+            let adopted = seen.is_none_or(|round| told.record >= Some((next_height, round)));
+            if !all || !adopted {
+                return None;
+            }
+            before_this_height
         };
         self.lost = false;
         Some(floor)

@@ -145,12 +145,12 @@ impl Engine {
                 Err(Refused::Own(why)) => return self.halt(why),
             }
         }
-        if let Some(known) = self.peers.get_mut(&peer) {
-            if self.chain.tip().height() == before {
-                // What it claims it does not serve; its claim counts again when it tells a new one.
-                known.sync_after_ms = retry_ms;
-                known.height = 0;
-            }
+        if let Some(known) = self.peers.get_mut(&peer)
+            && self.chain.tip().height() == before
+        {
+            // What it claims it does not serve; its claim counts again when it tells a new one.
+            known.sync_after_ms = retry_ms;
+            known.height = 0;
         }
         self.update_behind();
     }

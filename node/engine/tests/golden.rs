@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use trustnet_bft as bft;
 use trustnet_engine::block::{
@@ -16,7 +18,10 @@ use trustnet_ledger::codec;
 use trustnet_ledger::crypto::{Hash32, PublicKey, Signature};
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// Long encodings are pinned by their hash.
