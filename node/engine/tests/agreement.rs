@@ -1,5 +1,7 @@
 //! Networks of engines agree, whatever their number, and go on through loss and restarts.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_wrap)]
+
 mod common;
 
 use common::{Cluster, START_UNIX_MS};

@@ -67,7 +67,7 @@ fn benches(c: &mut Criterion) {
         let (chain, txs) = prepared(rounds);
         let time_ms = START_MS + DAY_MS - 1;
         group.bench_function(format!("execute_block_over_{}_ratings", rounds * BLOCK), |b| {
-            b.iter(|| chain.execute(time_ms, &Extra::default(), &txs).unwrap());
+            b.iter_with_large_drop(|| chain.execute(time_ms, &Extra::default(), &txs).unwrap());
         });
         group.bench_function(format!("commit_block_over_{}_ratings", rounds * BLOCK), |b| {
             b.iter_batched(

@@ -1,5 +1,7 @@
 //! Doing what a judged transaction does. Nothing here can fail.
 
+use std::collections::btree_map::Entry;
+
 use crate::event::LedgerEvent;
 use crate::lifecycle::Step;
 use crate::merkle;
@@ -49,7 +51,13 @@ fn rate(work: &mut Work<'_>, tx: &Transaction, key: RatingKey, index: u32) {
         index,
         reason: reason.as_str().into(),
     };
-    work.ratings.entry(key).or_default().push(rating);
+    // A list of one takes no more room than it needs: most keys are rated once.
+    match work.ratings.entry(key) {
+        Entry::Vacant(first) => {
+            first.insert(vec![rating]);
+        }
+        Entry::Occupied(list) => list.into_mut().push(rating),
+    }
     let mut tally = work.tallies.get(&key.to).copied().unwrap_or_default();
     tally.receive(key.category, old, *stars);
     work.tallies.set(key.to, tally);

@@ -1,5 +1,6 @@
 //! The ledger's tables, and what is derived from them.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -176,14 +177,21 @@ impl State {
     /// Appends ratings of one key and keeps the counts in step.
     pub fn put_ratings(&mut self, key: RatingKey, ratings: Vec<Rating>) {
         let Some(new) = ratings.last().map(|r| r.stars) else { return };
-        let list = self.ratings.entry(key).or_default();
-        let old = list.last().map(|r| r.stars);
-        list.extend(ratings);
-        self.given.insert((key.from, key.to, key.category));
+        let old = match self.ratings.entry(key) {
+            Entry::Vacant(first) => {
+                first.insert(ratings);
+                self.given.insert((key.from, key.to, key.category));
+                self.tallies.entry(key.from).or_default().given += 1;
+                None
+            }
+            Entry::Occupied(list) => {
+                let list = list.into_mut();
+                let old = list.last().map(|r| r.stars);
+                list.extend(ratings);
+                old
+            }
+        };
         self.tallies.entry(key.to).or_default().receive(key.category, old, new);
-        if old.is_none() {
-            self.tallies.entry(key.from).or_default().given += 1;
-        }
     }
 
     /// Sorts the nodes with a trust score by (score descending, name ascending).

@@ -251,7 +251,8 @@ impl Network {
     }
 
     /// Delivers what is queued, closes every connection, saves the address book and ends the channel of
-    /// events; takes at most about 2.5 s. Further calls, and calls on other handles, return at once.
+    /// events; takes at most about 2.5 s. The port is free then, unless a peer is so far away (round trips of
+    /// some 300 ms) that QUIC still waits for its last datagrams. Further calls, and calls on other handles, return at once.
     pub async fn shutdown(&self) {
         let (done, is_done) = oneshot::channel();
         self.shared().tell_hub(Message::Shutdown(Some(done)));

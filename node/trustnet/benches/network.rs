@@ -1,7 +1,7 @@
 //! Four real nodes on this machine: throughput, latency, and what an idle network writes.
 //!
 //! `cargo bench -p trustnet --bench network` prints a table; docs/BENCHMARKS.md explains it.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::format_push_string, missing_docs)]
 
 #[path = "../tests/common/mod.rs"]
 mod common;

@@ -20,6 +20,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most requests in one batch that a node takes.
 pub const MAX_BATCH: usize = 512;
 
+/// JSON-RPC's code for a method that could not do what was asked.
+const INTERNAL_ERROR: i64 = -32_603;
+
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
@@ -278,9 +281,13 @@ fn result_of(url: &str, method: &str, mut answer: Value) -> Result<Value, Client
     if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
         let text = |key: &str| error[key].as_str().unwrap_or_default().trim().to_owned();
         // CometBFT puts the interesting part into `data`, under a general message.
-        let message = [text("message"), text("data")].into_iter().filter(|part| !part.is_empty());
-        let message = message.collect::<Vec<_>>().join(": ");
         let code = error["code"].as_i64().unwrap_or(0);
+        let message = match (text("message"), text("data")) {
+            (message, data) if data.is_empty() => message,
+            // "Internal error" is what CometBFT calls every method that could not do what was asked.
+            (_, data) if code == INTERNAL_ERROR => data,
+            (message, data) => format!("{message}: {data}"),
+        };
         return Err(ClientError::Rpc { method: method.to_owned(), code, message });
     }
     match answer.get_mut("result") {

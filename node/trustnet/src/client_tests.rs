@@ -113,6 +113,10 @@ fn errors_of_the_rpc_and_of_strangers_are_told_apart() {
     let (client, _server) = server("200 OK", answer);
     let error = client.call("frob", &json!({})).unwrap_err();
     assert_eq!(error.to_string(), "the node refused `frob`: Method not found: frob");
+    let answer = r#"{"id":1,"error":{"code":-32603,"message":"Internal error","data":"tx (AB) not found"}}"#;
+    let (client, _server) = server("200 OK", answer);
+    let error = client.call("tx", &json!({})).unwrap_err();
+    assert_eq!(error.to_string(), "the node refused `tx`: tx (AB) not found");
     for body in ["<html>", "{}"] {
         let (client, _server) = server("404 Not Found", body);
         let error = client.call("status", &json!({})).unwrap_err();

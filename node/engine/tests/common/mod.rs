@@ -1,5 +1,5 @@
 //! A network of engines in one thread: virtual time, a model of the disk, and links that can be cut.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::cast_possible_wrap)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use trustnet_engine::message::{Message, SyncResponse};
 use trustnet_engine::{Config, Engine, Input, Now, Output, Recovered, SignerState, TimerId, Timing};
 use trustnet_ledger::codec;
 use trustnet_ledger::crypto::{Hash32, PublicKey, SecretKey, verify_many};
-use trustnet_ledger::genesis::{Genesis, GenesisValidator};
+use trustnet_ledger::genesis::{CategoryWeights, Genesis, GenesisValidator};
 use trustnet_ledger::ids::NodeId;
+use trustnet_ledger::params::Params;
 use trustnet_ledger::rating::Category;
 use trustnet_ledger::signed::SignedTransaction;
 use trustnet_ledger::tx::{Action, Transaction};
@@ -43,8 +44,8 @@ pub fn genesis(count: usize) -> Genesis {
         time_ms: START_UNIX_MS - 1_000,
         validators,
         roots: Vec::new(),
-        category_weights: Default::default(),
-        params: Default::default(),
+        category_weights: CategoryWeights::default(),
+        params: Params::default(),
     }
 }
 

@@ -163,8 +163,22 @@ async fn a_peer_that_restarts_is_connected_again() {
     assert!(a.down().await.contains("stops"));
     // This time A is the one who dials, with back-off, as it knows B as a static peer.
     a.net.add_static(format!("{}@{addr}", id(2)));
-    let mut b = Node::start(Config { listen: addr, ..config(2) }).await;
+    let mut b = start_at(addr, config(2)).await;
     tokio::join!(a.up(), b.up());
+}
+
+/// Starts a node on a port that an earlier one has just left; on a loaded machine the system may need a
+/// moment to let go of it.
+async fn start_at(addr: SocketAddr, config: Config) -> Node {
+    let starting = async {
+        loop {
+            match Network::start(Config { listen: addr, ..config.clone() }).await {
+                Ok((net, events)) => return Node { net, events },
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    timeout(PATIENCE, starting).await.expect("the port to be free")
 }
 
 /// A node on a runtime of its own, which can end without a word to anyone.
@@ -191,15 +205,7 @@ async fn a_peer_that_crashed_and_dials_again_replaces_its_old_connection() {
     let (runtime, addr) = node_to_crash(b_config.clone());
     a.up().await;
     runtime.shutdown_background();
-    let b = timeout(PATIENCE, async {
-        loop {
-            match Network::start(Config { listen: addr, ..b_config.clone() }).await {
-                Ok((net, events)) => return Node { net, events },
-                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        }
-    });
-    let mut b = b.await.unwrap();
+    let mut b = start_at(addr, b_config).await;
     a.up().await;
     b.up().await;
     a.send(id(2), Class::Consensus, b"welcome back");

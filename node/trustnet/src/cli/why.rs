@@ -37,6 +37,8 @@ struct Why {
     sponsors_needed: u64,
     /// UTC day for which it was computed.
     day: u32,
+    /// Height of the block at which it was computed.
+    height: u64,
 }
 
 /// What one rating adds.
@@ -88,18 +90,32 @@ fn render(why: &Why, limit: usize, paint: Paint) -> String {
     let rest_sum: i64 = rest.iter().map(|c| c.centi_points).sum();
     let mut notes = Vec::new();
     if !rest.is_empty() {
-        notes.push(format!("{} further ratings {}", thousands(rest.len() as u64), signed(rest_sum, 100, 2)));
+        notes.push(format!("{} {}", ratings(rest.len() as u64, "further "), signed(rest_sum, 100, 2)));
     }
     if why.voteless > 0 {
-        notes.push(format!("{} ratings without vote 0.00", thousands(why.voteless)));
+        notes.push(format!("{} without vote 0.00", ratings(why.voteless, "")));
     }
     notes.push(match view.ratings_in {
         0 => "no ratings yet".to_owned(),
-        count => format!("plain mean of {} ratings: {}", thousands(count), view.stars()),
+        count => format!("plain mean of {}: {}", ratings(count, ""), view.stars()),
     });
     let _ = writeln!(text, "  {}", paint.dim(&notes.join("   ")));
     let _ = writeln!(text, "  {}", own_vote(why));
+    let as_of = match why.height {
+        0 => "the genesis".to_owned(),
+        height => format!("block {}", thousands(height)),
+    };
+    let note = format!(
+        "as of {as_of}; later ratings count at the next trust epoch, and now in: trustnet query trust"
+    );
+    let _ = writeln!(text, "  {}", paint.dim(&note));
     text
+}
+
+/// `1 rating`, `2 further ratings`.
+fn ratings(count: u64, which: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {which}rating{plural}", thousands(count))
 }
 
 fn table(contributions: &[Contribution], today: u32, paint: Paint) -> String {
@@ -153,7 +169,7 @@ mod tests {
                 },
                 "ratings_in": 270, "stars_mean_milli": 4_123,
             },
-            "day": 100, "voteless": 212, "sponsors": 11, "sponsors_needed": 3,
+            "day": 100, "height": 1_200, "voteless": 212, "sponsors": 11, "sponsors_needed": 3,
             "contributions": [
                 { "name": "carol", "category": "honesty", "stars": 5, "day": 88, "vote_weight": 65_536, "centi_points": 610 },
                 { "name": "dave", "category": "reliability", "stars": 5, "day": 97, "vote_weight": 65_536, "centi_points": 480 },
@@ -176,8 +192,9 @@ mod tests {
              \x20  +6.10  carol  5*     honesty      12 d ago  1.00\n\
              \x20  +4.80  dave   5*     reliability   3 d ago  1.00\n\
              \x20  -1.90  erin   2*     performance  40 d ago  0.60\n\
-             \x20 1 further ratings +24.00   212 ratings without vote 0.00   plain mean of 270 ratings: 4.1 of 5\n\
-             \x20 its own vote: yes (11 sponsors, weight 1.00)\n"
+             \x20 1 further rating +24.00   212 ratings without vote 0.00   plain mean of 270 ratings: 4.1 of 5\n\
+             \x20 its own vote: yes (11 sponsors, weight 1.00)\n\
+             \x20 as of block 1,200; later ratings count at the next trust epoch, and now in: trustnet query trust\n"
         );
     }
 
@@ -185,7 +202,7 @@ mod tests {
     fn the_ledgers_own_answer_is_read() {
         let ledger = crate::cli::views::small_ledger();
         let value = serde_json::to_value(ledger.why(0).unwrap()).unwrap();
-        for field in ["view", "contributions", "voteless", "sponsors", "sponsors_needed", "day"] {
+        for field in ["view", "contributions", "voteless", "sponsors", "sponsors_needed", "day", "height"] {
             assert!(value.get(field).is_some(), "{field} in {value}");
         }
         let text = render(&read(&value, "node-1").unwrap(), 10, Paint::OFF);

@@ -20,6 +20,16 @@ const TX_INDEX_BYTES: usize = 20;
 /// An entry of the transaction index: id prefix, height, position.
 pub type TxPlace = ([u8; 8], u64, u32);
 
+/// What a checkpoint writes.
+pub struct Changes {
+    /// Height of the state.
+    pub height: u64,
+    /// Leaves that changed; `None` deletes.
+    pub leaves: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Where new transactions are.
+    pub txs: Vec<TxPlace>,
+}
+
 /// Changes since the last checkpoint.
 #[derive(Default)]
 pub struct Pending {
@@ -69,10 +79,10 @@ impl Pending {
         self.since_ms.is_none()
     }
 
-    /// Takes all changes: height, leaves, transaction index.
-    pub fn take(&mut self) -> (u64, BTreeMap<Vec<u8>, Option<Vec<u8>>>, Vec<TxPlace>) {
+    /// Takes all changes.
+    pub fn take(&mut self) -> Changes {
         let pending = std::mem::take(self);
-        (pending.height, pending.leaves, pending.txs)
+        Changes { height: pending.height, leaves: pending.leaves, txs: pending.txs }
     }
 }
 
@@ -110,8 +120,8 @@ mod tests {
         assert!(!pending.is_due(u64::MAX));
         pending.add(1, leaf(1, 100), &[Hash32([1; 32])], 0);
         pending.add(2, leaf(1, 50), &[], 0);
-        let (height, leaves, txs) = pending.take();
-        assert_eq!((height, leaves.len(), txs.len()), (2, 1, 1));
+        let changes = pending.take();
+        assert_eq!((changes.height, changes.leaves.len(), changes.txs.len()), (2, 1, 1));
         assert!(pending.is_empty());
     }
 }

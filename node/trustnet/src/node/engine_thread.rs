@@ -15,7 +15,7 @@ use trustnet_ledger::crypto::Hash32;
 use trustnet_net::{Event, Network, PeerId, RequestToken};
 use trustnet_store::{OsDir, Store, StoreError};
 
-use super::checkpoint::Pending;
+use super::checkpoint::{Changes, Pending};
 use super::crypto_pool::{CryptoPool, Verdict};
 use super::handle::{Command, NodeInfo, NodeView, SubmitReply};
 use super::timers::Timers;
@@ -88,12 +88,10 @@ impl EngineThread {
             Ok(()) => self.turns().await,
             Err(ended) => ended,
         };
-        if !matches!(ended, Ended::Disk(_)) {
-            if let Err(error) = self.checkpoint() {
-                return Ended::Disk(error);
-            }
+        match ended {
+            Ended::Disk(_) => ended,
+            Ended::Stopped | Ended::Halted(_) => self.checkpoint().err().map_or(ended, Ended::Disk),
         }
-        ended
     }
 
     async fn turns(&mut self) -> Ended {
@@ -146,11 +144,11 @@ impl EngineThread {
     fn on_event(&mut self, event: Event) -> Result<(), Ended> {
         match event {
             Event::Up { peer, addr, outbound, .. } => {
-                tracing::info!(%peer, %addr, outbound, "peer connected");
+                tracing::debug!(%peer, %addr, outbound, "peer connected");
                 self.step(Input::PeerUp(peer.0))
             }
             Event::Down { peer, reason } => {
-                tracing::info!(%peer, reason, "peer disconnected");
+                tracing::debug!(%peer, reason, "peer disconnected");
                 self.step(Input::PeerDown(peer.0))
             }
             Event::Frame { peer, bytes, .. } => self.step(Input::Message { peer: peer.0, bytes }),
@@ -278,7 +276,7 @@ impl EngineThread {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let (height, leaves, txs) = self.pending.take();
+        let Changes { height, leaves, txs } = self.pending.take();
         self.store.checkpoint(height, leaves.into_iter(), &txs)?;
         tracing::debug!(height, "checkpoint written");
         Ok(())

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::facts::Trust;
 use super::report::Report;
 use super::watch::{Agreement, Seen, agreement};
 use crate::cli::CliError;
-use crate::client::Client;
+use crate::client::{Client, number};
 use crate::import::chain::{RpcChain, all_ratings};
 use crate::import::command::failure;
 use crate::import::outcome::Patience;
@@ -107,18 +109,22 @@ fn work(job: &Job, progress: &dyn Progress, stop: &AtomicBool) -> Result<Report,
     let client = chain.client(0);
     let trust = Trust::ask(client, Some(job.day))?;
     let ratings = all_ratings(client)?;
-    let agreed = wait_for_agreement(job);
+    let reached = client.call("status", &json!({})).ok();
+    let reached = reached.and_then(|status| number(&status["sync_info"]["latest_block_height"]));
+    let agreed = wait_for_agreement(job, reached.unwrap_or(0));
     let nodes = job.clients.len();
     Ok(Report::new(&job.plan.file, summary, &trust, &ratings, job.category_weights, (agreed, nodes)))
 }
 
-/// The nodes' state roots at one height, once all of them have been seen at the tip.
-fn wait_for_agreement(job: &Job) -> Agreement {
+/// The nodes' state roots at one height, once all of them have been seen at the tip, and that is no older
+/// than `reached`.
+fn wait_for_agreement(job: &Job, reached: u64) -> Agreement {
     let started = Instant::now();
     loop {
         let nodes = (job.nodes)();
         let highest = nodes.iter().map(|seen| seen.facts.height).max().unwrap_or(0);
-        let level = nodes.iter().all(|seen| seen.answers() && seen.facts.height == highest);
+        let level =
+            highest >= reached && nodes.iter().all(|seen| seen.answers() && seen.facts.height == highest);
         if level || started.elapsed() >= AGREEMENT_PATIENCE {
             return agreement(&nodes);
         }
