@@ -213,6 +213,7 @@ impl Changes {
     pub fn leaves(&self, before: &State) -> Vec<Change> {
         let mut out =
             vec![(meta_key(), Some(value(&self.meta))), (vec![LOG], Some(value(&wire_log(&self.log))))];
+        out.reserve(self.accounts.len() + self.ratings.len() + self.trust.len() + 2 * self.nodes.len());
         out.extend(self.accounts.iter().map(|(k, v)| (account_key(k), v.as_ref().map(value))));
         out.extend(self.nodes.iter().map(|(k, v)| (node_key(*k), v.as_ref().map(value))));
         out.extend(self.reputations.iter().map(|(k, v)| (reputation_key(*k), v.as_ref().map(value))));
