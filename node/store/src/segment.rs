@@ -287,6 +287,15 @@ mod tests {
     }
 
     #[test]
+    fn a_renamed_segment_keeps_its_name_through_a_power_cut() {
+        let (dir, mut segments) = with(&[0, 1]);
+        assert_eq!(segments.free(1, 1).unwrap(), (1, 0));
+        dir.crash(0);
+        let segments = Segments::load(Arc::new(dir), BYTES, 2).unwrap();
+        assert_eq!(segments.from(0).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
     fn segments_beyond_a_gap_are_deleted() {
         let (_, mut segments) = with(&[0, 1, 3]);
         assert_eq!(segments.free(0, 0).unwrap(), (0, 1));
