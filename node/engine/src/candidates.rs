@@ -158,6 +158,11 @@ impl Candidates {
         self.by_id.entry(id).or_insert(Candidate { stage, waiting: Vec::new(), refetched: false, age })
     }
 
+    /// How many are held.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
     /// Removes a candidate.
     pub fn remove(&mut self, id: &Hash32) -> Option<Candidate> {
         self.by_id.remove(id)

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use trustnet_ledger::crypto::SecretKey;
 use trustnet_ledger::genesis::Genesis;
 
+use crate::verifier::Verifier;
+
 /// Durations of consensus, in milliseconds. Local to a node: nodes with other values still agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -49,7 +51,9 @@ pub struct Config {
     pub validator_key: Option<SecretKey>,
     /// Durations.
     pub timing: Timing,
-    /// Secret randomness for the coefficients of batch checks and for choices among peers.
+    /// Judges signatures.
+    pub verifier: Arc<dyn Verifier>,
+    /// Secret randomness for choices among peers.
     pub seed: [u8; 32],
 }
 

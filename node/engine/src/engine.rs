@@ -4,6 +4,7 @@
 //! code; a run is a function of its inputs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use trustnet_bft as bft;
@@ -86,7 +87,7 @@ impl Engine {
     /// # Errors
     /// [`ChainError`] when the stored state or the genesis does not hold.
     pub fn new(config: Config, recovered: Recovered) -> Result<Self, ChainError> {
-        let chain = Chain::load(&config.genesis, recovered.leaves, config.seed)?;
+        let chain = Chain::load(&config.genesis, recovered.leaves, Arc::clone(&config.verifier))?;
         let record = match &recovered.signer {
             SignerState::Known(bytes) => SignRecord::decode(bytes).ok(),
             SignerState::Fresh | SignerState::Lost => None,

@@ -1,7 +1,7 @@
 //! What each message of a peer does. Order of checks: cheap ones first, signatures last.
 
 use trustnet_bft as bft;
-use trustnet_ledger::crypto::{Hash32, PublicKey, verify_many};
+use trustnet_ledger::crypto::{Hash32, PublicKey};
 
 use bytes::Bytes;
 
@@ -160,7 +160,8 @@ impl Engine {
         if !self.core.is_new(&signed.vote) {
             return;
         }
-        if !key.verify(&vote_sign_bytes(self.chain.chain_id(), &signed.vote), &wire.signature) {
+        let message = vote_sign_bytes(self.chain.chain_id(), &signed.vote);
+        if !self.config.verifier.verify(&key, &message, &wire.signature) {
             return self.punish(peer, Misbehaviour::NetworkAbuse, "sent a vote with a wrong signature");
         }
         let seen = self.seen_votes.entry(key).or_default();
@@ -223,8 +224,7 @@ impl Engine {
             .check_shape(self.chain.set())
             .ok()
             .and_then(|()| certificate_checks(self.chain.chain_id(), &certificate, &keys));
-        let holds =
-            checks.is_some_and(|checks| verify_many(&checks, self.config.seed).into_iter().all(|ok| ok));
+        let holds = checks.is_some_and(|checks| self.config.verifier.all_valid(&checks));
         if !holds {
             return self.punish(peer, Misbehaviour::NetworkAbuse, "sent a certificate that does not hold");
         }

@@ -14,6 +14,7 @@ pub mod mempool;
 pub mod message;
 pub mod signer;
 pub mod uptime;
+pub mod verifier;
 pub mod view;
 
 mod attest;

@@ -49,7 +49,7 @@ impl Engine {
         if !known {
             let key = self.chain.deciders().get(usize::from(wire.proposer)).map(|(key, _)| *key);
             let message = proposal_sign_bytes(self.chain.chain_id(), &proposal);
-            if !key.is_some_and(|key| key.verify(&message, &wire.signature)) {
+            if !key.is_some_and(|key| self.config.verifier.verify(&key, &message, &wire.signature)) {
                 return self.punish(
                     peer,
                     Misbehaviour::NetworkAbuse,

@@ -68,6 +68,11 @@ impl Silence {
         }
     }
 
+    /// How many validators have told.
+    pub fn reports(&self) -> usize {
+        self.reports.len()
+    }
+
     /// Notes what `validator` told.
     pub fn report(&mut self, validator: PublicKey, report: Report) {
         self.reports.insert(validator, report);

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use trustnet_ledger::codec;
-use trustnet_ledger::crypto::{Hash32, PublicKey, SignatureCheck, verify_many};
+use trustnet_ledger::crypto::{Hash32, PublicKey, SignatureCheck};
 use trustnet_ledger::signed::SignedTransaction;
 
 use crate::block::{Block, Commit, MAX_COMMIT_BYTES};
@@ -196,7 +196,7 @@ impl Engine {
             checks.push(tx.signature_check(self.chain.chain_id()));
             ids.push(id);
         }
-        if !verify_many(&checks, self.config.seed).into_iter().all(|valid| valid) {
+        if !self.config.verifier.all_valid(&checks) {
             return Err(Refused::Peer("sent a block with a wrong signature"));
         }
         for id in ids {
