@@ -277,5 +277,5 @@ impl Clients {
 
 /// A client's clock runs a little late, so that blocks are not before its transactions.
 fn sign_time_ms(unix_ms: u64) -> u64 {
-    unix_ms - 3_000
+    unix_ms.saturating_sub(3_000)
 }

@@ -59,6 +59,10 @@ impl World {
         if why.contains("disk is full") {
             return self.schedule_boot(at, OPERATOR_MS);
         }
+        if why.contains("the power is off") || why.contains("simulated flush error") {
+            machine.dir.crash(self.dice.disks.any());
+            return self.schedule_boot(at, OPERATOR_MS);
+        }
         if machine.rotten || self.puppets.contains_key(&at) {
             machine.dir = trustnet_store::MemDir::new();
             machine.rotten = false;

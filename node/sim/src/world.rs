@@ -156,7 +156,7 @@ impl World {
         let skew = |seat: usize| plan.skew_ms.get(seat).copied().unwrap_or(0);
         let machines = (0..plan.seats).map(|seat| Machine::new(seat, skew(seat))).collect();
         let mut world = Self {
-            now_ms: 1_000,
+            now_ms: 0,
             queue: BinaryHeap::new(),
             order: 0,
             by_key: seats.iter().enumerate().map(|(seat, keys)| (keys.node_key.0, seat)).collect(),
