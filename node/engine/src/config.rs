@@ -24,6 +24,8 @@ pub struct Timing {
     pub repair_ms: u64,
     /// A waiting transaction is offered again after this long.
     pub regossip_ms: u64,
+    /// A validator that has just started waits this long, at the most, for others to tell what they saw of it.
+    pub listen_ms: u64,
 }
 
 impl Default for Timing {
@@ -36,6 +38,7 @@ impl Default for Timing {
             pace_ms: 100,
             repair_ms: 1_000,
             regossip_ms: 2_000,
+            listen_ms: 2_000,
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod uptime;
 pub mod verifier;
 pub mod view;
 
+mod amnesia;
 mod attest;
 mod candidates;
 mod consensus;

@@ -14,8 +14,8 @@ use trustnet_ledger::signed::SignedTransaction;
 const MAX_CANDIDATES: usize = 16;
 /// Early messages of a peer (`engine/src/peers.rs`).
 const MAX_EARLY_MESSAGES: usize = 32;
-/// Signature jobs under way: each is answered within one turn of the simulator, but for candidates.
-const MAX_JOBS: usize = 64;
+/// Signature jobs under way: transactions that wait for their check (`engine/src/jobs.rs`), and candidates.
+const MAX_JOBS: usize = 4_096 + MAX_CANDIDATES;
 
 /// A slot in which a key may sign once: height, round, and 0 proposal, 1 prevote, 2 precommit.
 type Slot = (PublicKey, u64, u32, u8);

@@ -24,7 +24,9 @@ pub struct Weather {
     pub reorder: u32,
 }
 
-/// One thing that happens at a set time. Numbers of machines are seats.
+/// One thing that happens at a set time. Machines and links go by the numbers of seats, times are virtual
+/// milliseconds, and `for_ms` says how long it lasts.
+#[expect(missing_docs, reason = "the fields say what they are")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Cuts the network between the seats of `side` (a bit each) and the others.
@@ -158,6 +160,26 @@ impl Plan {
         plan.draw_faulty(&mut dice);
         plan.draw_acts(&mut dice);
         plan
+    }
+
+    /// A network without faults.
+    pub fn quiet(validators: usize, weather: Weather, quick: bool) -> Self {
+        Self {
+            seed: 0,
+            powers: vec![10; validators],
+            seats: validators,
+            byzantine: BTreeMap::new(),
+            forgetful: BTreeSet::new(),
+            weather,
+            crash_per_million: 0,
+            torn: false,
+            skew_ms: vec![0; validators],
+            quick,
+            checkpoint_blocks: 64,
+            load_ms: 200,
+            storm_ms: 0,
+            acts: Vec::new(),
+        }
     }
 
     /// Byzantine and forgetful seats, within the fault bound; a validator that may leave counts as gone.

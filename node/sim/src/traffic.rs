@@ -93,6 +93,19 @@ impl World {
         }
     }
 
+    /// Whether rounds are split so that `to` does not hear this.
+    fn may_hear(&self, from: usize, to: usize, bytes: &[u8]) -> bool {
+        let Some(splits) = &self.splits else { return true };
+        let round = match Message::decode(bytes) {
+            Ok(Message::Vote(vote)) => vote.round,
+            Ok(Message::Proposal(proposal)) => proposal.round,
+            Ok(Message::Certificate(certificate)) => certificate.round,
+            Ok(Message::Holding(holding)) => holding.round,
+            _ => self.view(from).map_or(0, |view| view.round),
+        };
+        splits.allow(self.now_ms, round, from, to)
+    }
+
     /// Puts bytes on the wire.
     pub(crate) fn transmit(&mut self, from: usize, to: usize, bytes: Bytes) {
         self.traffic.messages += 1;
@@ -104,6 +117,9 @@ impl World {
         }
         let healed = !self.storming && self.core.contains(&seat_from) && self.core.contains(&seat_to);
         let weather = if healed { crate::liveness::FAIR } else { self.plan.weather };
+        if !self.may_hear(from, to, &bytes) {
+            return;
+        }
         let journey = self.links.travel(from, to, self.now_ms, &weather, &mut self.dice.links);
         for (happened, what) in [
             (journey.dropped, "lost message"),

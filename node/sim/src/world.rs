@@ -29,6 +29,7 @@ const QUICK: Timing = Timing {
     pace_ms: 50,
     repair_ms: 300,
     regossip_ms: 700,
+    listen_ms: 700,
 };
 
 /// What happens next, and when.
@@ -128,6 +129,8 @@ pub struct World {
     /// Points that a machine has taken off a peer.
     pub(crate) scores: HashMap<(usize, usize), i32>,
     pub(crate) traffic: Traffic,
+    /// Who may hear whom in which round, when rounds are split.
+    pub(crate) splits: Option<crate::twins::Splits>,
     pub(crate) storming: bool,
     /// Seats of the healed core, once the storm is over.
     pub(crate) core: Vec<usize>,
@@ -183,6 +186,7 @@ impl World {
             backups: HashMap::new(),
             scores: HashMap::new(),
             traffic: Traffic::default(),
+            splits: None,
             storming: true,
             core: Vec::new(),
             seats,
@@ -353,6 +357,11 @@ impl World {
     pub(crate) fn violate(&mut self, what: String) {
         self.timeline.say(self.now_ms, || format!("VIOLATED: {what}"));
         self.violation.get_or_insert(what);
+    }
+
+    /// Transactions committed so far.
+    pub(crate) fn committed_txs(&self) -> u64 {
+        self.tally.get(Group::Work, "transactions committed")
     }
 
     /// What this run exercised so far.
