@@ -64,8 +64,6 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // The message of a panic is part of the violation; a trace for each would bury it.
-    std::panic::set_hook(Box::new(|_| {}));
     if args.size {
         return size::report(args.json);
     }
@@ -75,6 +73,8 @@ fn main() -> ExitCode {
     if let Some(seed) = args.seed {
         return replay(seed, &args);
     }
+    // The message of a panic is part of the violation; a trace for each would bury it. A replay shows it.
+    std::panic::set_hook(Box::new(|_| {}));
     let started = Instant::now();
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let summary = run_series(Series {
