@@ -20,11 +20,13 @@
 
 mod disk;
 mod error;
+mod fault;
 mod index;
 mod init;
 mod log;
 mod medium;
 mod memdir;
+mod memfile;
 mod meta;
 mod open;
 mod options;
@@ -40,8 +42,10 @@ mod types;
 
 pub use disk::{Dir, Disk, LockError};
 pub use error::{Hex32, Result, StoreError};
+pub use fault::Fault;
 pub use init::{initialise, initialise_lost};
-pub use memdir::{MemDir, MemFile, MemLock};
+pub use memdir::{MemDir, MemLock};
+pub use memfile::MemFile;
 pub use options::{DEFAULT_MAX_SPARES, DEFAULT_REDB_CACHE_BYTES, DEFAULT_SEGMENT_BYTES, Options};
 pub use osdir::{OsDir, OsFile, OsLock, free_ratio};
 pub use record::{MAX_RECORD_BYTES, MAX_SIGN_BYTES};
