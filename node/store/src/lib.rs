@@ -18,6 +18,7 @@
 //! Every file sits on the traits [`Disk`] and [`Dir`]; the tests put [`MemDir`] there and cut the power at every
 //! flush.
 
+mod checked;
 mod disk;
 mod error;
 mod fault;
@@ -38,6 +39,7 @@ mod segment;
 mod signer;
 mod state;
 mod store;
+mod sums;
 mod types;
 
 pub use disk::{Dir, Disk, LockError};

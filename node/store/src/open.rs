@@ -31,7 +31,7 @@ impl<D: Dir> Store<D> {
         init::check_finished(&dir)?;
         let lock = init::lock(&dir)?;
         let dir = Arc::new(dir);
-        let (state, meta) = State::open(dir.as_ref(), opts.redb_cache_bytes)?;
+        let (state, meta) = State::open(&dir, opts.redb_cache_bytes)?;
         if meta.chain != chain {
             return Err(StoreError::OtherChain { found: meta.chain, expected: chain });
         }

@@ -275,11 +275,18 @@ fn an_older_copy_of_the_state_replays_from_there_or_is_refused() {
     let (dir, mut store, mut model) = fresh();
     run(&mut store, &mut model, 5).unwrap();
     drop(store);
-    let old = dir.bytes("state.redb").unwrap();
+    let old = ["state.redb", "state.sum"].map(|name| (name, dir.bytes(name).unwrap()));
     let (mut store, _) = open(&dir).unwrap();
     run(&mut store, &mut model, HEIGHTS).unwrap();
     drop(store);
-    dir.set_bytes("state.redb", old);
+    for (name, bytes) in old.clone() {
+        let dir = dir.duplicate();
+        dir.set_bytes(name, bytes);
+        assert!(matches!(open(&dir), Err(StoreError::StateDamaged { .. })), "{name} alone");
+    }
+    for (name, bytes) in old {
+        dir.set_bytes(name, bytes);
+    }
     // The segments that it wants were pruned and written again.
     let error = open(&dir).unwrap_err();
     assert!(matches!(error, StoreError::MissingSegment { .. } | StoreError::DamagedMiddle { .. }), "{error}");
