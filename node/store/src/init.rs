@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::disk::{Dir, LockError};
 use crate::error::{Result, StoreError};
+use crate::keyfile::KeyFile;
 use crate::log::{Placed, Pos};
 use crate::meta::Meta;
 use crate::options::Options;
@@ -57,9 +58,11 @@ fn make<D: Dir + Clone>(dir: &D, opts: Options, chain: [u8; 32], mark: Mark) -> 
     dir.make_dir(LOG_FOLDER).map_err(failed)?;
     dir.sync_dir("").map_err(failed)?;
     segment::create(dir, 0, opts.segment_bytes)?;
+    let key = draw_key(dir, opts)?;
+    KeyFile { chain, key }.write(dir)?;
     let meta = Meta {
         chain,
-        key: draw_key(dir, opts)?,
+        key,
         height: 0,
         floor: Placed { pos: Pos::default(), before: Link::default() },
         floor_height: 0,

@@ -24,6 +24,7 @@ mod error;
 mod fault;
 mod index;
 mod init;
+mod keyfile;
 mod log;
 mod medium;
 mod memdir;
