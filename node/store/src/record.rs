@@ -450,7 +450,7 @@ mod tests {
         for (sign, block) in
             [(0, 0), (1, 0), (400, 0), (1900, 0), (1900, 100), (4000, 0), (700, 3300), (500, 9000)]
         {
-            let sign = (0..sign).map(|i| i as u8).collect::<Vec<_>>();
+            let sign = vec![5; sign];
             let block = vec![7; block];
             let mut out = Vec::new();
             let header = seal(&mut out, &KEY, &draft(Kind::Vote), &sign, &[&[1; 32], &block]);

@@ -293,7 +293,9 @@ mod tests {
         let mut sums = Sums::create(Arc::new(dir.clone())).unwrap();
         sums.set_pages(4);
         for written in [vec![(0, 1), (1, 2)], vec![(2, 3)], vec![(1, 4)]] {
-            written.iter().for_each(|(number, fill)| sums.note(*number, &page(*fill)));
+            for (number, fill) in written {
+                sums.note(number, &page(fill));
+            }
             sums.flush(BEFORE).unwrap();
         }
         dir
