@@ -41,6 +41,8 @@ pub struct Running {
     pub timers: BTreeMap<TimerId, u64>,
     /// When it began, virtual milliseconds.
     pub booted_ms: u64,
+    /// Why it was silent when last looked at.
+    pub silent: Option<&'static str>,
     leaves: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     blocks: u64,
 }
@@ -167,6 +169,7 @@ impl Machine {
             store,
             timers: BTreeMap::new(),
             booted_ms: world_ms,
+            silent: None,
             leaves: BTreeMap::new(),
             blocks: 0,
         };

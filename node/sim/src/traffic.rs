@@ -4,7 +4,7 @@ use bytes::Bytes;
 use trustnet_bft as bft;
 use trustnet_engine::Input;
 use trustnet_engine::block::{proposal_sign_bytes, vote_sign_bytes};
-use trustnet_engine::message::{Message, SyncRequest};
+use trustnet_engine::message::{Message, SyncRequest, heartbeat_sign_bytes};
 use trustnet_ledger::crypto::PublicKey;
 
 use crate::mischief::{Deed, Victim};
@@ -43,6 +43,11 @@ impl World {
 
     /// Checks what a machine is about to say in its own name. False: it broke a promise.
     pub(crate) fn note_sent(&mut self, at: usize, message: &Message) -> bool {
+        if let Message::Heartbeat(beat) = message {
+            let bytes = heartbeat_sign_bytes(CHAIN_ID, beat.slot, beat.height);
+            let key = self.seats[self.machines[at].seat].node_key;
+            self.verdicts.signed(&key, &bytes, &beat.signature);
+        }
         if self.puppets.contains_key(&at) || !matches!(message, Message::Vote(_) | Message::Proposal(_)) {
             return true;
         }
