@@ -50,6 +50,8 @@ pub struct Running {
 /// What a boot found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
+    /// The height that the disk holds.
+    pub height: u64,
     /// The signer record is lost.
     pub lost: bool,
     /// A torn tail was cut.
@@ -184,6 +186,7 @@ impl Machine {
             candidates.extend(bytes.and_then(|bytes| Block::decode(&bytes).ok()));
         }
         let found = Found {
+            height: next - 1,
             lost,
             torn: !matches!(found.tail, trustnet_store::Tail::Clean),
             replayed: found.last_commit_height > found.state_height,

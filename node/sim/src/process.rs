@@ -28,9 +28,8 @@ impl World {
         let booted = self.machines[at].boot(&self.settings, &self.seats[seat], self.now_ms);
         match booted {
             Ok((outputs, found)) => {
-                let height = self.height(at).unwrap_or(0);
-                self.checks.on_boot(at, height);
-                self.timeline.say(self.now_ms, || format!("{} boots at height {height}: {found:?}", self.name(at)));
+                self.checks.on_boot(at, found.height);
+                self.timeline.say(self.now_ms, || format!("{} boots: {found:?}", self.name(at)));
                 for (happened, what) in [
                     (found.lost, "24/26: booted without a signer record"),
                     (found.torn, "24: cut a torn tail"),

@@ -84,7 +84,12 @@ impl World {
                 self.timeline.say(self.now_ms, || {
                     let id = wire.header.id().to_string();
                     let (height, round, txs) = (wire.header.height, wire.round, wire.txs.len());
-                    format!("{} proposes {} at {height}/{round} with {txs} transactions", self.name(at), &id[..8])
+                    let again = wire.pol_round.map_or(String::new(), |pol| {
+                        let proof = wire.polka.as_ref().map_or(0, |polka| polka.signatures.len());
+                        format!(", again from round {pol} with {proof} prevotes")
+                    });
+                    let who = self.name(at);
+                    format!("{who} proposes {} at {height}/{round} with {txs} transactions{again}", &id[..8])
                 });
             }
             _ => {}
