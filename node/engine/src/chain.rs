@@ -393,11 +393,7 @@ impl Chain {
         let keys: Vec<PublicKey> = deciders.iter().map(|(key, _)| *key).collect();
         let checks: Vec<SignatureCheck> = certificate_checks(&self.chain_id, &certificate, &keys)
             .ok_or(CommitError::Power(commit.height))?;
-        if self.verifier.all_valid(&checks) {
-            Ok(())
-        } else {
-            Err(CommitError::Signature(commit.height))
-        }
+        if self.verifier.all_valid(&checks) { Ok(()) } else { Err(CommitError::Signature(commit.height)) }
     }
 
     fn all_evidence_holds(&self, evidence: &[Evidence]) -> bool {

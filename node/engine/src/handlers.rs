@@ -86,10 +86,7 @@ impl Engine {
     fn on_status(&mut self, peer: PublicKey, status: Status) {
         let validator = self.chain.ledger().validators().iter().find(|v| v.node_key == peer);
         if let Some(key) = validator.map(|v| v.validator_key) {
-            let report = Report {
-                height: status.height.saturating_add(1),
-                our_vote: status.your_vote,
-            };
+            let report = Report { height: status.height.saturating_add(1), our_vote: status.your_vote };
             self.silence.report(key, report);
             self.notice_unknown_votes();
             self.ask_for_own_votes(peer, report.our_vote);

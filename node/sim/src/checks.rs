@@ -170,7 +170,12 @@ impl Checks {
     ///
     /// # Errors
     /// What must not be sent.
-    pub fn on_sent(&mut self, key: PublicKey, position: Option<u16>, message: &Message) -> Result<(), String> {
+    pub fn on_sent(
+        &mut self,
+        key: PublicKey,
+        position: Option<u16>,
+        message: &Message,
+    ) -> Result<(), String> {
         match message {
             Message::Vote(vote) if position == Some(vote.validator) => self.on_vote(key, vote),
             Message::Proposal(proposal) if position == Some(proposal.proposer) => {

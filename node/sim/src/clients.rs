@@ -212,8 +212,7 @@ impl Clients {
     fn registration(&self, seat: usize, unix_ms: u64) -> Action {
         let (keys, client) = (&self.seats[seat], &self.all[seat]);
         let (nonce, time_ms) = (client.nonce + 1, sign_time_ms(unix_ms));
-        let prove =
-            |key, role| Some(KeyProof::sign(key, role, CHAIN_ID, &keys.operator_key, nonce, time_ms));
+        let prove = |key, role| Some(KeyProof::sign(key, role, CHAIN_ID, &keys.operator_key, nonce, time_ms));
         Action::Register {
             name: name(seat),
             owner: String::new(),
@@ -236,18 +235,30 @@ impl Clients {
             return;
         }
         client.nonce += 1;
-        let tx =
-            Transaction { signer: client.public, nonce: client.nonce, time_ms: sign_time_ms(unix_ms), action };
+        let tx = Transaction {
+            signer: client.public,
+            nonce: client.nonce,
+            time_ms: sign_time_ms(unix_ms),
+            action,
+        };
         let tx = SignedTransaction::sign(tx, &client.key, CHAIN_ID);
         let bytes = Bytes::copy_from_slice(tx.bytes());
-        client.waiting.push_back(Wanted { id: tx.id(), nonce: client.nonce, bytes: bytes.clone(), sent_ms: now_ms });
+        client.waiting.push_back(Wanted {
+            id: tx.id(),
+            nonce: client.nonce,
+            bytes: bytes.clone(),
+            sent_ms: now_ms,
+        });
         sent.push((index, bytes));
     }
 
     /// A machine answered a client.
     pub fn on_answer(&mut self, index: usize, result: &Result<Hash32, SubmitError>) {
         let Err(SubmitError::Refused(error)) = result else { return };
-        if !matches!(error, TxError::NonceGap { .. } | TxError::FutureDated { .. } | TxError::NonceUsed { .. }) {
+        if !matches!(
+            error,
+            TxError::NonceGap { .. } | TxError::FutureDated { .. } | TxError::NonceUsed { .. }
+        ) {
             self.all[index].stale = true;
         }
     }

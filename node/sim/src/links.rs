@@ -110,7 +110,11 @@ impl Links {
         let mut journey = Journey { arrivals: Vec::new(), dropped: false, reordered: false };
         let jitter = weather.delay_max_ms > weather.delay_min_ms;
         let delay = |dice: &mut Dice| {
-            if jitter { dice.between(weather.delay_min_ms, weather.delay_max_ms) } else { weather.delay_min_ms }
+            if jitter {
+                dice.between(weather.delay_min_ms, weather.delay_max_ms)
+            } else {
+                weather.delay_min_ms
+            }
         };
         if dice.chance(weather.drop) {
             journey.dropped = true;

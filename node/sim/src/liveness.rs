@@ -149,7 +149,9 @@ impl World {
     /// Where every machine stands, for people.
     fn standing(&self) -> Vec<String> {
         let stand = |at: usize| {
-            let Some(running) = &self.machines[at].running else { return format!("{} is down", self.name(at)) };
+            let Some(running) = &self.machines[at].running else {
+                return format!("{} is down", self.name(at));
+            };
             let state = running.engine.round_state();
             let why = running.engine.silent_reason().map_or(String::new(), |why| format!(" silent: {why}"));
             format!("{} at {}/{} step {}{why}", self.name(at), state.height, state.round, state.step)

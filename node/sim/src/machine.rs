@@ -248,9 +248,7 @@ impl Running {
             self.blocks = 0;
             self.store.checkpoint(height, std::mem::take(&mut self.leaves).into_iter(), &[])?;
         }
-        self.timers.retain(
-            |id, _| !matches!(id, TimerId::Consensus { height: of, .. } if *of <= height),
-        );
+        self.timers.retain(|id, _| !matches!(id, TimerId::Consensus { height: of, .. } if *of <= height));
         Ok(())
     }
 

@@ -150,8 +150,11 @@ fn explain(seed: u64, what: &str, args: &Args) {
     }
     println!("\n{}", small.violation);
     let nodes = if args.nodes == 7 { String::new() } else { format!(" --nodes {}", args.nodes) };
-    let without =
-        if small.without.is_empty() { String::new() } else { format!(" --without {}", small.without.join(",")) };
+    let without = if small.without.is_empty() {
+        String::new()
+    } else {
+        format!(" --without {}", small.without.join(","))
+    };
     println!("\nSee it whole:\n  cargo run --release -p trustnet-sim -- --seed {seed}{nodes}{without}");
 }
 

@@ -313,7 +313,8 @@ impl World {
 
     fn punish(&mut self, at: usize, peer: &PublicKey, points: i32, reason: &'static str) {
         let Some(seat) = self.by_key.get(&peer.0).copied() else { return };
-        self.timeline.say(self.now_ms, || format!("{} takes {points} off node-{seat}: {reason}", self.name(at)));
+        self.timeline
+            .say(self.now_ms, || format!("{} takes {points} off node-{seat}: {reason}", self.name(at)));
         if self.puppets.contains_key(&at) {
             return;
         }
@@ -321,7 +322,8 @@ impl World {
         let orderly = self.plan.weather.duplicate == 0 && self.plan.weather.reorder == 0;
         let honest = !self.plan.byzantine.contains_key(&seat);
         if honest && orderly && !self.plan.forgetful.contains(&seat) {
-            return self.violate(format!("false accusation: {} says that node-{seat} {reason}", self.name(at)));
+            return self
+                .violate(format!("false accusation: {} says that node-{seat} {reason}", self.name(at)));
         }
         let score = self.scores.entry((at, seat)).or_default();
         *score -= points;

@@ -38,8 +38,7 @@ impl Seat {
             SecretKey::from_seed(&seed)
         };
         let (operator, node, validator) = (key(1), key(2), key(3));
-        let (operator_key, node_key, validator_key) =
-            (operator.public(), node.public(), validator.public());
+        let (operator_key, node_key, validator_key) = (operator.public(), node.public(), validator.public());
         Self { operator, node, validator, node_key, validator_key, operator_key }
     }
 }

@@ -76,7 +76,11 @@ pub fn run_series(series: Series) -> Summary {
             summary.tally.merge(&outcome.tally);
             if let Some(what) = outcome.violation {
                 let line = format!("seed {seed} failed: {what}");
-                if plain { eprintln!("{line}") } else { bar.println(line) }
+                if plain {
+                    eprintln!("{line}")
+                } else {
+                    bar.println(line)
+                }
                 summary.failures.push((seed, what));
                 bar.set_message(format!("{} failed", summary.failures.len()));
             }

@@ -75,7 +75,10 @@ pub fn report(json: bool) -> ExitCode {
     let mut rows = Vec::new();
     if !json {
         println!("links of {LINK_MS} ms one way, a rating every {LOAD_MS} ms, {BLOCKS} blocks");
-        println!("{:>10} {:>12} {:>10} {:>14} {:>14} {:>16}", "validators", "interval ms", "txs", "messages", "KB", "KB a validator");
+        println!(
+            "{:>10} {:>12} {:>10} {:>14} {:>14} {:>16}",
+            "validators", "interval ms", "txs", "messages", "KB", "KB a validator"
+        );
     }
     for validators in SIZES {
         match measure(validators) {

@@ -64,7 +64,8 @@ impl World {
                 self.verdicts.signed(&key, &vote_sign_bytes(CHAIN_ID, &vote), &wire.signature);
                 self.timeline.say(self.now_ms, || {
                     let kind = if wire.precommit { "precommits" } else { "prevotes" };
-                    let value = wire.value.map_or("nil".to_owned(), |value| value.to_string()[..8].to_owned());
+                    let value =
+                        wire.value.map_or("nil".to_owned(), |value| value.to_string()[..8].to_owned());
                     format!("{} {kind} {value} at {height}/{round}", self.name(at))
                 });
             }
@@ -78,7 +79,11 @@ impl World {
                 };
                 self.verdicts.signed(&key, &proposal_sign_bytes(CHAIN_ID, &proposal), &wire.signature);
                 if wire.pol_round.is_some() {
-                    let how = if wire.polka.is_some() { "5: proposed again with the polka" } else { "3: proposed again" };
+                    let how = if wire.polka.is_some() {
+                        "5: proposed again with the polka"
+                    } else {
+                        "3: proposed again"
+                    };
                     self.tally.note(Group::Defence, how);
                 }
                 self.timeline.say(self.now_ms, || {

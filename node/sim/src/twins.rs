@@ -115,7 +115,9 @@ pub fn report(rounds: u32, json: bool) -> ExitCode {
         });
         println!("{report:#}");
     } else {
-        println!("twins: all {total} ways to split {NODES} validators and a twin in {rounds} rounds, {seconds:.0} s");
+        println!(
+            "twins: all {total} ways to split {NODES} validators and a twin in {rounds} rounds, {seconds:.0} s"
+        );
         for (number, what) in failures.iter().take(5) {
             println!("failed: scenario {number}: {what}");
         }

@@ -205,8 +205,7 @@ impl World {
         for (seat, behaviours) in self.plan.byzantine.clone() {
             self.checks.unbind(self.seats[seat].validator_key);
             if behaviours.contains(&Behaviour::FalseTime) {
-                let by_ms =
-                    [7_000, 3_600_000, 1_500_000_000_000, -60_000][self.dice.deeds.below(4)];
+                let by_ms = [7_000, 3_600_000, 1_500_000_000_000, -60_000][self.dice.deeds.below(4)];
                 self.machines[seat].skew_ms = by_ms;
             }
             let mut bodies = vec![seat];

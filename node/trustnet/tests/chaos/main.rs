@@ -50,7 +50,10 @@ fn four_nodes_weather_a_storm() {
         _ if lan::is_inside() => rage(Some(lan::Lan::build())),
         Ok(()) => {
             let status = lan::enter("four_nodes_weather_a_storm");
-            assert!(status.success(), "the storm in the namespaces failed: {status}; what it said stands above");
+            assert!(
+                status.success(),
+                "the storm in the namespaces failed: {status}; what it said stands above"
+            );
         }
         Err(why) => {
             assert_ne!(wish, "require", "no network namespaces can be made here: {why}");
@@ -65,7 +68,9 @@ fn four_nodes_weather_a_storm() {
 fn rage(lan: Option<lan::Lan>) {
     let seed = setting("TRUSTNET_CHAOS_SEED").unwrap_or_else(|| common::unix_ms() % 1_000_000);
     let kills = setting("TRUSTNET_CHAOS_KILLS").unwrap_or(KILLS);
-    say(&format!("storm of at least {kills} kills; replay with TRUSTNET_CHAOS_SEED={seed} TRUSTNET_CHAOS_KILLS={kills}"));
+    say(&format!(
+        "storm of at least {kills} kills; replay with TRUSTNET_CHAOS_SEED={seed} TRUSTNET_CHAOS_KILLS={kills}"
+    ));
     let longest = LONGEST + LONGEST_PER_KILL * u32::try_from(kills).unwrap();
     std::thread::spawn(move || {
         std::thread::sleep(longest);

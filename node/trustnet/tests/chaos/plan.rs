@@ -234,7 +234,10 @@ mod tests {
             let pairs = (0..NODES).flat_map(|from| (0..NODES).map(move |to| (from, to)));
             pairs.filter(|(from, to)| from != to && cut.stops(*from, *to)).count()
         };
-        assert_eq!([Cut::Off(1), Cut::Halves([0, 3]), Cut::Mute(2), Cut::OneWay(0, 1)].map(stopped), [6, 8, 3, 1]);
+        assert_eq!(
+            [Cut::Off(1), Cut::Halves([0, 3]), Cut::Mute(2), Cut::OneWay(0, 1)].map(stopped),
+            [6, 8, 3, 1]
+        );
         assert!(Cut::Mute(2).stops(2, 0) && !Cut::Mute(2).stops(0, 2));
         assert!(Cut::Deaf(2).stops(0, 2) && !Cut::Deaf(2).stops(2, 0));
     }

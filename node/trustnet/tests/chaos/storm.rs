@@ -41,7 +41,10 @@ pub struct Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kills, stops, cuts, longest_recovery, longest_of } = self;
-        write!(f, "{kills} kills, {stops} stops, {cuts} cuts; longest recovery {longest_recovery:.1?} after: {longest_of}")
+        write!(
+            f,
+            "{kills} kills, {stops} stops, {cuts} cuts; longest recovery {longest_recovery:.1?} after: {longest_of}"
+        )
     }
 }
 
@@ -177,7 +180,9 @@ impl Storm {
     }
 
     fn height_of(&self, node: usize) -> Option<u64> {
-        self.net.status(node).and_then(|status| status["sync_info"]["latest_block_height"].as_str()?.parse().ok())
+        self.net
+            .status(node)
+            .and_then(|status| status["sync_info"]["latest_block_height"].as_str()?.parse().ok())
     }
 
     /// Some of these nodes must decide a new block in time.
@@ -196,7 +201,9 @@ impl Storm {
             let heights: Vec<Option<u64>> = (0..NODES).map(|node| self.height_of(node)).collect();
             let highest = heights.iter().flatten().max().copied();
             before = before.or(highest);
-            before.is_some_and(|before| heights.iter().all(|height| height.is_some_and(|height| height > before)))
+            before.is_some_and(|before| {
+                heights.iter().all(|height| height.is_some_and(|height| height > before))
+            })
         };
         wait_or(RECOVERY, is_back, || self.story(&format!("every node has a new block after {after}")));
         for node in 0..NODES {
@@ -207,7 +214,8 @@ impl Storm {
 
     /// What a failure says: how to see it again, and where the nodes are.
     fn story(&self, what: &str) -> String {
-        let logs: String = (0..NODES).map(|node| format!("\n--- node {node}:\n{}", self.net.log(node))).collect();
+        let logs: String =
+            (0..NODES).map(|node| format!("\n--- node {node}:\n{}", self.net.log(node))).collect();
         format!("{what} (replay with TRUSTNET_CHAOS_SEED={}){logs}", self.seed)
     }
 
