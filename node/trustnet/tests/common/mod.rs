@@ -22,6 +22,8 @@ pub fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
 }
 
+/// When this is set, the homes and logs of a test that fails are kept.
+const KEEP: &str = "TRUSTNET_TEST_KEEP";
 /// Bytes of a node's log that a failure shows.
 const SHOWN_LOG_BYTES: usize = 8 * 1024;
 
@@ -308,6 +310,10 @@ impl Drop for TestNet {
                 let _ = child.kill();
                 let _ = child.wait();
             }
+        }
+        if std::thread::panicking() && std::env::var_os(KEEP).is_some() {
+            self.root.disable_cleanup(true);
+            eprintln!("homes and logs are kept in {}", self.root.path().display());
         }
     }
 }
