@@ -312,13 +312,11 @@ fn action_text(action: &Action) -> String {
 }
 
 fn state_text(core: &Core<N>) -> String {
-    let mut text = format!("{} {}", core.round(), step_text(core.current_step()));
+    let mut words = vec![format!("{} {}", core.round(), step_text(core.current_step()))];
     for (word, at) in [("lock", core.locked()), ("valid", core.valid()), ("decided", core.decided())] {
-        if let Some((round, value)) = at {
-            text += &format!(" {word} {round} {}", value_text(Some(value)));
-        }
+        words.extend(at.map(|(round, value)| format!("{word} {round} {}", value_text(Some(value)))));
     }
-    text
+    words.join(" ")
 }
 
 fn step_text(step: Step) -> &'static str {
