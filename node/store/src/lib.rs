@@ -20,6 +20,8 @@
 
 mod disk;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod index;
 mod init;
 mod log;
