@@ -12,6 +12,9 @@ pub mod script;
 pub mod targets;
 pub mod world;
 
+use std::path::Path;
+use std::{fs, io};
+
 /// Something that can be fuzzed.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
@@ -25,6 +28,36 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// First inputs, made from valid values.
     pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// Name of the folder that a fuzzer fills with its first inputs, if this variable is set, instead of fuzzing.
+const SEEDS_VARIABLE: &str = "TRUSTNET_FUZZ_SEEDS";
+
+/// Called by a fuzzer as it starts. If it is asked for first inputs, it writes them, prints the longest length worth
+/// trying, and ends: so one build serves for everything that `.ci/fuzz` needs.
+///
+/// # Panics
+/// When there is no such target, or the folder cannot be written.
+pub fn begin(name: &str) {
+    let Some(dir) = std::env::var_os(SEEDS_VARIABLE) else { return };
+    let target = find(name).expect("every fuzzer has its target");
+    target.write_seeds(Path::new(&dir)).expect("the folder can be written");
+    println!("{}", target.max_bytes);
+    std::process::exit(0);
+}
+
+impl Target {
+    /// Writes the first inputs into a folder, a file each.
+    ///
+    /// # Errors
+    /// When the system cannot write there.
+    pub fn write_seeds(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)?;
+        for (index, seed) in (self.seeds)().iter().enumerate() {
+            fs::write(dir.join(format!("seed-{index:03}")), seed)?;
+        }
+        Ok(())
+    }
 }
 
 /// The target with this name.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::{env, fs, io};
+use std::{env, fs};
 
 use trustnet_fuzz::{Target, find, targets};
 
@@ -22,7 +22,9 @@ fn main() -> ExitCode {
             }
             Ok(())
         }
-        ["seeds", name, dir] => named(name).and_then(|target| write_seeds(target, Path::new(dir))),
+        ["seeds", name, dir] => named(name).and_then(|target| {
+            target.write_seeds(Path::new(dir)).map_err(|error| format!("cannot write {dir}: {error}"))
+        }),
         ["replay", name, _, ..] => named(name).and_then(|target| replay(target, &args[2..])),
         _ => Err(USAGE.to_owned()),
     };
@@ -38,16 +40,6 @@ fn main() -> ExitCode {
 fn named(name: &str) -> Result<&'static Target, String> {
     let names = || targets::ALL.iter().map(|target| target.name).collect::<Vec<_>>().join(", ");
     find(name).ok_or_else(|| format!("there is no target {name}; there are: {}", names()))
-}
-
-fn write_seeds(target: &Target, dir: &Path) -> Result<(), String> {
-    let failed = |path: &Path, error: io::Error| format!("cannot write {}: {error}", path.display());
-    fs::create_dir_all(dir).map_err(|error| failed(dir, error))?;
-    for (index, seed) in (target.seeds)().iter().enumerate() {
-        let path = dir.join(format!("seed-{index:03}"));
-        fs::write(&path, seed).map_err(|error| failed(&path, error))?;
-    }
-    Ok(())
 }
 
 fn replay(target: &Target, files: &[&str]) -> Result<(), String> {
