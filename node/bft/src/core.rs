@@ -4,6 +4,7 @@ use crate::bits::Bits;
 use crate::certificate::Certificate;
 use crate::events::{Action, Actions, Event};
 use crate::round::emit;
+use crate::rules::Rules;
 use crate::tally::Judged;
 use crate::types::{
     Height, Index, MAX_ROUND, Memory, Proposal, Round, SignedProposal, SignedVote, Step, ValueId, Vote,
@@ -31,6 +32,8 @@ pub struct Core<const N: usize> {
     pub(crate) scheduled: [bool; 3],
     pub(crate) decided: Option<(Round, ValueId)>,
     pub(crate) votes: Votes<N>,
+    /// Which rules have fired in all its life.
+    pub(crate) rules: Rules,
 }
 
 impl<const N: usize> Core<N> {
@@ -57,6 +60,7 @@ impl<const N: usize> Core<N> {
             scheduled: [false; 3],
             decided: None,
             votes: Votes::EMPTY,
+            rules: Rules::EMPTY,
         };
         core.begin(me);
         core
@@ -205,6 +209,11 @@ impl<const N: usize> Core<N> {
     /// Our own index, if we are a validator.
     pub fn me(&self) -> Option<Index> {
         self.me
+    }
+
+    /// Which rules have fired since this core was made, over all its heights.
+    pub fn rules(&self) -> Rules {
+        self.rules
     }
 
     /// Are we silenced?

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use trustnet_ledger::codec;
-use trustnet_ledger::crypto::{Hash32, PublicKey, SignatureCheck, verify_many};
+use trustnet_ledger::crypto::{Hash32, PublicKey, SignatureCheck};
 use trustnet_ledger::signed::SignedTransaction;
 
 use crate::block::{Block, Commit, MAX_COMMIT_BYTES};
@@ -32,7 +32,7 @@ pub struct Sync {
 }
 
 impl Sync {
-    /// Whether others have committed more than the height being decided here.
+    /// Whether validators with more than a third of the power have committed more than the height being decided here.
     pub fn is_behind(&self) -> bool {
         self.behind
     }
@@ -70,7 +70,7 @@ impl Engine {
         } else if self.sync.ahead_since_ms.is_none() {
             self.sync.ahead_since_ms = Some(self.now.mono_ms);
         }
-        let behind = highest > tip + 1;
+        let behind = self.is_left_behind(tip + 1);
         if behind != self.sync.behind {
             self.sync.behind = behind;
             self.silence.set_behind(behind);
@@ -78,6 +78,18 @@ impl Engine {
             tracing::debug!(tip, highest, behind, "catching up");
         }
         self.consider_sync();
+    }
+
+    /// Whether validators with more than a third of the power show that they have committed more than
+    /// `deciding`: then one of them is honest, the height that is decided here is decided, and our voice in it
+    /// is not needed. Claims of fewer send us to fetch blocks, but never take our vote away: else one liar could
+    /// silence everybody (pitfall 29).
+    fn is_left_behind(&self, deciding: u64) -> bool {
+        let validators = self.chain.ledger().validators().iter();
+        let ahead = validators.filter(|validator| {
+            self.peers.get(&validator.node_key).is_some_and(|peer| peer.height > deciding)
+        });
+        self.chain.set().has_third(ahead.map(|validator| validator.power).sum())
     }
 
     /// Asks a peer for blocks, if some are lacking and none has been asked.
@@ -88,7 +100,8 @@ impl Engine {
         let tip = self.chain.tip().height();
         let Some(since_ms) = self.sync.ahead_since_ms else { return };
         let waited_ms = self.now.mono_ms.saturating_sub(since_ms);
-        if !self.sync.behind && waited_ms < ONE_AHEAD_GRACE_MS {
+        let far = self.peers.values().any(|peer| peer.height > tip + 1);
+        if !far && waited_ms < ONE_AHEAD_GRACE_MS {
             return self.set_timer(TimerId::Sync, ONE_AHEAD_GRACE_MS - waited_ms);
         }
         let now_ms = self.now.mono_ms;
@@ -196,7 +209,7 @@ impl Engine {
             checks.push(tx.signature_check(self.chain.chain_id()));
             ids.push(id);
         }
-        if !verify_many(&checks, self.config.seed).into_iter().all(|valid| valid) {
+        if !self.config.verifier.all_valid(&checks) {
             return Err(Refused::Peer("sent a block with a wrong signature"));
         }
         for id in ids {

@@ -10,6 +10,7 @@
 pub mod memory;
 pub mod script;
 pub mod targets;
+pub mod verdicts;
 pub mod world;
 
 use std::path::Path;

@@ -7,11 +7,15 @@ use trustnet_bft as bft;
 use trustnet_engine::block::{Block, Commit, vote_sign_bytes};
 use trustnet_engine::chain::Chain;
 use trustnet_engine::mempool::{Mempool, PoolTx};
+use trustnet_engine::verifier::Verifier;
 use trustnet_ledger::crypto::{Hash32, PublicKey, SecretKey, Signature};
+use trustnet_ledger::signed::tx_sign_bytes;
 use trustnet_ledger::{
     Action, Category, CategoryWeights, Genesis, GenesisValidator, KeyProof, KeyRole, NodeId, NodeKind,
-    Params, SignedTransaction, Transaction, node_id,
+    Params, SignedTransaction, Transaction, codec, node_id,
 };
+
+use crate::verdicts;
 
 /// The chain's id.
 pub const CHAIN_ID: &str = "fuzz";
@@ -19,6 +23,9 @@ pub const CHAIN_ID: &str = "fuzz";
 pub const VALIDATORS: usize = 4;
 /// Five minutes into an hour in 2026, Unix milliseconds: the genesis is a second older.
 pub const START_MS: u64 = 1_795_000_000_000 / 3_600_000 * 3_600_000 + 300_000;
+/// Judges all signatures of the chain.
+pub static VERIFIER: LazyLock<Arc<dyn Verifier>> =
+    LazyLock::new(|| Arc::new(verdicts::Remembering::default()));
 /// Secret randomness of batch checks; no secret here.
 pub const SEED: [u8; 32] = [9; 32];
 
@@ -77,7 +84,9 @@ pub fn validator_id(index: usize) -> NodeId {
 
 /// A signed transaction.
 pub fn signed(signer: &SecretKey, nonce: u64, time_ms: u64, action: Action) -> SignedTransaction {
-    SignedTransaction::sign(Transaction { signer: signer.public(), nonce, time_ms, action }, signer, CHAIN_ID)
+    let tx = Transaction { signer: signer.public(), nonce, time_ms, action };
+    let signature = verdicts::sign(signer, &tx_sign_bytes(CHAIN_ID, &codec::encode(&tx)));
+    SignedTransaction::from_parts(tx, signature)
 }
 
 /// Validator `from` rates validator `to`.
@@ -108,15 +117,20 @@ pub fn registration(name: &str, kind: NodeKind, index: u8, nonce: u64) -> (Signe
     (signed(&operator, nonce, START_MS, action), node_id(&operator.public(), START_MS, nonce))
 }
 
+/// The validators' voting keys: public, and the validator's number.
+static VOTERS: LazyLock<Vec<PublicKey>> =
+    LazyLock::new(|| KEYS.iter().map(|keys| keys.validator.public()).collect());
+
 /// The secret voting key that belongs to a public one.
 pub fn validator_secret(key: &PublicKey) -> Option<&'static SecretKey> {
-    KEYS.iter().map(|keys| &keys.validator).find(|secret| secret.public() == *key)
+    let index = VOTERS.iter().position(|voter| voter == key)?;
+    Some(&KEYS[index].validator)
 }
 
 /// A vote's signature by the validator at `position` of `chain`.
 pub fn sign_vote(chain: &Chain, vote: &bft::Vote) -> Option<Signature> {
     let (key, _) = chain.deciders().get(usize::from(vote.validator))?;
-    Some(validator_secret(key)?.sign(&vote_sign_bytes(CHAIN_ID, vote)))
+    Some(verdicts::sign(validator_secret(key)?, &vote_sign_bytes(CHAIN_ID, vote)))
 }
 
 /// The commit of a block by all of the validators whose bit is set in `who`.
@@ -158,7 +172,7 @@ pub static HISTORY: LazyLock<Vec<(Block, Commit)>> = LazyLock::new(|| {
 
 /// The chain before its first block.
 pub fn new_chain() -> Chain {
-    Chain::genesis(&GENESIS, SEED).expect("the genesis holds")
+    Chain::genesis(&GENESIS, Arc::clone(&VERIFIER)).expect("the genesis holds")
 }
 
 /// A block of these transactions (those that apply) on top of `chain`.

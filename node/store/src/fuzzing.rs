@@ -2,11 +2,10 @@
 
 use crate::log::{Placed, Pos};
 use crate::meta::{Meta, Row};
-use crate::record::{Draft, HEADER_BYTES, Header, Kind, Link, LogKey, PAGE_BYTES, Payload, seal};
+use crate::record::{Draft, Echo, HEADER_BYTES, Header, Kind, Link, LogKey, PAGE_BYTES, Payload, seal};
 use crate::signer::{Mark, Slot};
 
 const KEY: LogKey = [7; 32];
-const KINDS: [Kind; 3] = [Kind::Vote, Kind::Block, Kind::Commit];
 
 /// A record of the log, as it is and with a hash that holds.
 ///
@@ -17,21 +16,26 @@ pub fn record(bytes: &[u8]) {
     assert!(header.padded().is_multiple_of(PAGE_BYTES as u64) && header.padded() >= header.total() as u64);
     assert!(!header.is_sealed(&KEY, bytes) || bytes.len() == header.total());
     let payload = &bytes[HEADER_BYTES..bytes.len().min(header.total())];
-    for kind in KINDS {
-        let _ = Payload::parse(kind, payload);
-    }
-    let Some(kind) = header.kind() else { return };
+    let Some(parsed) = Payload::parse(&header, payload) else { return };
+    let (kind, sign) = match parsed {
+        Payload::Vote { sign, .. } => (Kind::Vote, sign),
+        Payload::Block(_) => (Kind::Block, &[][..]),
+        Payload::Commit(_) => (Kind::Commit, &[][..]),
+    };
     let Header { height, seq, durable, signer, prev, .. } = header;
+    let draft = Draft { kind, height, seq, durable, signer, prev };
     let mut page = Vec::new();
-    let sealed = seal(&mut page, &KEY, &Draft { kind, height, seq, durable, signer, prev }, &[payload]);
+    let sealed = seal(&mut page, &KEY, &draft, sign, &[&payload[sign.len()..]]);
     let read = Header::parse(&page).expect("a sealed record has a header");
     assert_eq!(read, sealed);
+    assert_eq!(page.len() as u64, read.padded());
     assert!(read.is_sealed(&KEY, &page[..read.total()]));
     assert_eq!(
         (read.height, read.seq, read.durable, read.signer, read.prev),
         (height, seq, durable, signer, prev)
     );
-    assert_eq!(&page[HEADER_BYTES..read.total()], payload);
+    assert_eq!(Payload::parse(&read, &page[HEADER_BYTES..read.total()]), Some(parsed));
+    assert_eq!(Echo::parse(&KEY, &page).map(|echo| echo.sign), (kind == Kind::Vote).then_some(sign));
     let before = Link { seq: seq.wrapping_sub(1), hash: prev };
     assert_eq!(read.follows(&before), seq > 0);
 }
@@ -41,16 +45,15 @@ pub fn record(bytes: &[u8]) {
 /// # Panics
 /// When a slot does not read back as it was written.
 pub fn slot(bytes: &[u8]) {
-    let mut page = [0; PAGE_BYTES];
-    let len = bytes.len().min(PAGE_BYTES);
-    page[..len].copy_from_slice(&bytes[..len]);
+    let mut slot = [0; 2 * PAGE_BYTES];
+    let len = bytes.len().min(slot.len());
+    slot[..len].copy_from_slice(&bytes[..len]);
     for sealed in [false, true] {
         if sealed {
-            Slot::reseal(&mut page);
+            Slot::reseal(&mut slot);
         }
-        if let Ok(slot) = Slot::decode(&page) {
-            let again: [u8; PAGE_BYTES] = slot.encode().try_into().expect("a slot is one page");
-            assert_eq!(Slot::decode(&again).as_ref(), Ok(&slot));
+        if let Ok((read, _)) = Slot::read(&slot) {
+            assert_eq!(Slot::read(&read.encode()), Ok((read, true)));
         }
     }
 }
@@ -73,8 +76,8 @@ pub fn rows(bytes: &[u8]) {
 pub fn seeds() -> [Vec<u8>; 4] {
     let mut record = Vec::new();
     let draft = Draft { kind: Kind::Vote, height: 3, seq: 9, durable: 8, signer: 7, prev: [1; 16] };
-    seal(&mut record, &KEY, &draft, &[&3_u32.to_le_bytes(), b"abc", &[2; 32], b"block"]);
-    record.truncate(HEADER_BYTES + 44);
+    seal(&mut record, &KEY, &draft, b"abc", &[&[2; 32], b"block"]);
+    record.truncate(HEADER_BYTES + 40);
     let slot = Slot { mark: Mark::Signed, seq: 9, log_durable: 8, chain: [1; 32], sign: b"signed".to_vec() };
     let mut page = slot.encode();
     page.truncate(HEADER_BYTES + 6);

@@ -3,8 +3,11 @@
 //! While the file `initialising` is there, `open` refuses, so nothing can have been signed from the directory and
 //! starting over is safe. It is the first thing made durable and the last thing removed.
 
+use std::sync::Arc;
+
 use crate::disk::{Dir, LockError};
 use crate::error::{Result, StoreError};
+use crate::keyfile::KeyFile;
 use crate::log::{Placed, Pos};
 use crate::meta::Meta;
 use crate::options::Options;
@@ -12,6 +15,7 @@ use crate::record::Link;
 use crate::segment::{self, LOG_FOLDER};
 use crate::signer::{Mark, Slot, VOTE_LOCK, VoteLock};
 use crate::state::{STATE_FILE, State};
+use crate::sums::SUMS_FILE;
 
 /// Marks a directory that is not finished.
 const INITIALISING: &str = "initialising";
@@ -27,7 +31,7 @@ const FIRST_SEQ: u64 = 1;
 /// # Errors
 /// [`StoreError::AlreadyInitialised`] if there is a store, [`StoreError::InUse`], [`StoreError::BadOption`], and the
 /// operating system's.
-pub fn initialise(dir: &impl Dir, opts: Options, chain: [u8; 32]) -> Result<()> {
+pub fn initialise(dir: &(impl Dir + Clone), opts: Options, chain: [u8; 32]) -> Result<()> {
     make(dir, opts, chain, Mark::Fresh)
 }
 
@@ -36,11 +40,11 @@ pub fn initialise(dir: &impl Dir, opts: Options, chain: [u8; 32]) -> Result<()> 
 ///
 /// # Errors
 /// As [`initialise`].
-pub fn initialise_lost(dir: &impl Dir, opts: Options, chain: [u8; 32]) -> Result<()> {
+pub fn initialise_lost(dir: &(impl Dir + Clone), opts: Options, chain: [u8; 32]) -> Result<()> {
     make(dir, opts, chain, Mark::Lost)
 }
 
-fn make<D: Dir>(dir: &D, opts: Options, chain: [u8; 32], mark: Mark) -> Result<()> {
+fn make<D: Dir + Clone>(dir: &D, opts: Options, chain: [u8; 32], mark: Mark) -> Result<()> {
     opts.check()?;
     let failed = |e| StoreError::io("create", dir.describe(""), e);
     dir.make_dir("").map_err(failed)?;
@@ -54,9 +58,11 @@ fn make<D: Dir>(dir: &D, opts: Options, chain: [u8; 32], mark: Mark) -> Result<(
     dir.make_dir(LOG_FOLDER).map_err(failed)?;
     dir.sync_dir("").map_err(failed)?;
     segment::create(dir, 0, opts.segment_bytes)?;
+    let key = draw_key(dir, opts)?;
+    KeyFile { chain, key }.write(dir)?;
     let meta = Meta {
         chain,
-        key: draw_key(dir, opts)?,
+        key,
         height: 0,
         floor: Placed { pos: Pos::default(), before: Link::default() },
         floor_height: 0,
@@ -64,7 +70,7 @@ fn make<D: Dir>(dir: &D, opts: Options, chain: [u8; 32], mark: Mark) -> Result<(
         signer: FIRST_SEQ,
         first_segment: 0,
     };
-    State::create(dir, opts.redb_cache_bytes, &meta)?;
+    State::create(&Arc::new(dir.clone()), opts.redb_cache_bytes, &meta)?;
     VoteLock::create(dir, &Slot { mark, seq: FIRST_SEQ, log_durable: 0, chain, sign: Vec::new() })?;
     dir.remove(INITIALISING).map_err(failed)?;
     dir.sync_dir("").map_err(failed)
@@ -91,7 +97,7 @@ fn holds_anything<D: Dir>(dir: &D) -> Result<bool> {
 /// Removes what an interrupted `initialise` left. Nothing was ever signed from it: see the module's description.
 fn start_over<D: Dir>(dir: &D) -> Result<()> {
     let failed = |e| StoreError::io("clear", dir.describe(""), e);
-    for name in [STATE_FILE, VOTE_LOCK] {
+    for name in [STATE_FILE, SUMS_FILE, VOTE_LOCK] {
         if dir.exists(name).map_err(failed)? {
             dir.remove(name).map_err(failed)?;
         }

@@ -18,15 +18,19 @@
 //! Every file sits on the traits [`Disk`] and [`Dir`]; the tests put [`MemDir`] there and cut the power at every
 //! flush.
 
+mod checked;
 mod disk;
 mod error;
+mod fault;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod index;
 mod init;
+mod keyfile;
 mod log;
 mod medium;
 mod memdir;
+mod memfile;
 mod meta;
 mod open;
 mod options;
@@ -38,12 +42,15 @@ mod segment;
 mod signer;
 mod state;
 mod store;
+mod sums;
 mod types;
 
 pub use disk::{Dir, Disk, LockError};
 pub use error::{Hex32, Result, StoreError};
+pub use fault::Fault;
 pub use init::{initialise, initialise_lost};
-pub use memdir::{MemDir, MemFile, MemLock};
+pub use memdir::{MemDir, MemLock};
+pub use memfile::MemFile;
 pub use options::{DEFAULT_MAX_SPARES, DEFAULT_REDB_CACHE_BYTES, DEFAULT_SEGMENT_BYTES, Options};
 pub use osdir::{OsDir, OsFile, OsLock, free_ratio};
 pub use record::{MAX_RECORD_BYTES, MAX_SIGN_BYTES};

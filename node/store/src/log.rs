@@ -3,7 +3,8 @@
 use crate::disk::{Dir, Disk};
 use crate::error::{Result, StoreError};
 use crate::record::{
-    self, Draft, HEADER_BYTES, Header, Kind, Link, LogKey, MAX_RECORD_BYTES, PAGE_BYTES, padded_bytes,
+    self, Draft, HEADER_BYTES, Header, Kind, Link, LogKey, MAX_RECORD_BYTES, PAGE_BYTES, Payload,
+    padded_bytes,
 };
 use crate::segment::Segments;
 
@@ -45,8 +46,9 @@ pub(crate) struct Sealed {
 }
 
 impl Sealed {
-    pub(crate) fn payload(&self) -> &[u8] {
-        &self.bytes[HEADER_BYTES..]
+    /// What it holds; `None` if a later version wrote it.
+    pub(crate) fn payload(&self) -> Option<Payload<'_>> {
+        Payload::parse(&self.header, &self.bytes[HEADER_BYTES..])
     }
 }
 
@@ -100,12 +102,12 @@ impl<D: Dir> Log<D> {
         Placed { pos: self.end, before: self.link }
     }
 
-    /// Appends a record; it is durable after `sync`.
+    /// Appends a record of the signer record `sign` (empty but in a vote) and `parts`; it is durable after `sync`.
     ///
     /// A full disk (no room for another segment) and a record that is too large leave the log as it was. Any other
     /// error breaks it.
-    pub(crate) fn append(&mut self, new: &NewRecord, parts: &[&[u8]]) -> Result<Placed> {
-        let need = self.check_size(parts)?;
+    pub(crate) fn append(&mut self, new: &NewRecord, sign: &[u8], parts: &[&[u8]]) -> Result<Placed> {
+        let need = self.check_size(new.kind, sign, parts)?;
         let room = self.segments.len(self.end.segment).unwrap_or(0);
         if u64::from(self.end.offset) + need > room {
             self.roll(need)?;
@@ -118,7 +120,7 @@ impl<D: Dir> Log<D> {
             signer: new.signer,
             prev: self.link.hash,
         };
-        let header = record::seal(&mut self.buffer, &self.key, &draft, parts);
+        let header = record::seal(&mut self.buffer, &self.key, &draft, sign, parts);
         let written = self.active.write_at(&self.buffer, u64::from(self.end.offset));
         self.buffer.clear();
         self.buffer.shrink_to(KEPT_BUFFER_BYTES);
@@ -137,14 +139,16 @@ impl<D: Dir> Log<D> {
         Ok(placed)
     }
 
-    /// Length on disk of a record of `parts`, in bytes; refuses one that is too large.
-    pub(crate) fn check_size(&self, parts: &[&[u8]]) -> Result<u64> {
-        let payload = parts.iter().map(|part| part.len()).sum::<usize>();
-        let limit = (MAX_RECORD_BYTES as u64).min(self.segments.new_len()) - HEADER_BYTES as u64;
-        if payload as u64 > limit {
+    /// Length on disk of a record, in bytes; refuses one that is too large.
+    pub(crate) fn check_size(&self, kind: Kind, sign: &[u8], parts: &[&[u8]]) -> Result<u64> {
+        let payload = sign.len() + parts.iter().map(|part| part.len()).sum::<usize>();
+        let need = padded_bytes(payload, (kind == Kind::Vote).then_some(sign.len()));
+        let limit = (MAX_RECORD_BYTES as u64).min(self.segments.new_len());
+        if (HEADER_BYTES + payload) as u64 > limit || need > self.segments.new_len() {
+            let limit = limit - HEADER_BYTES as u64;
             return Err(StoreError::TooLarge { what: "a record", bytes: payload as u64, limit });
         }
-        Ok(padded_bytes(payload))
+        Ok(need)
     }
 
     /// Goes on in the next segment.

@@ -1,21 +1,24 @@
-//! A directory in memory whose power can be cut.
+//! A directory in memory whose power can be cut and whose device can fail.
 //!
-//! Every file has two contents: what the process sees, and what is on the medium. A flush copies the first onto the
-//! second. [`MemDir::crash`] throws the process's view away and, for every 512-byte sector that was written and not
-//! flushed, decides by the seed whether it reached the medium: so a write may be lost, done, or torn, in any order.
-//! Creations, renames and removals reach the medium only with `sync_dir`; a crash keeps any subset of the others.
-//! A failed flush leaves its sectors neither on the medium nor marked to be written, as Linux does: a second flush
-//! then succeeds and saves nothing.
+//! Every sector of a file has two contents: what the process sees, and what is on the medium; a flush makes them
+//! equal. [`MemDir::crash`] decides for every sector that was written and not flushed what the medium holds: the
+//! content before, one that was written over since, or the newest. So a write may be lost, done, or torn, in any
+//! order. Creations, renames and removals reach the medium only with `sync_dir`; a crash keeps any subset of the
+//! others. [`MemDir::crash_with`] leaves every one of these choices to the caller, who can try them all.
+//!
+//! All changes are counted, and any of them can be made to fail in any way that [`Fault`] names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::disk::{Dir, Disk, LockError};
-use crate::medium::{Change, Content, Names, Random, SECTOR_BYTES, parent, settle};
+use crate::disk::{Dir, LockError};
+use crate::fault::{Fault, Plan, device_error, no_space, power_is_off};
+use crate::medium::{Change, Content, Names, Question, Random, SECTOR_BYTES, parent};
+use crate::memfile::MemFile;
 
-#[derive(Default)]
-struct Inner {
+#[derive(Clone)]
+pub(crate) struct Inner {
     /// Rises with every crash: handles from before it are dead.
     generation: u64,
     powered_off: bool,
@@ -25,48 +28,110 @@ struct Inner {
     pending: Vec<Change>,
     locks: BTreeSet<String>,
     next_file: u64,
-    syncs: u64,
-    cut_at: Option<u64>,
-    error_at: Option<u64>,
+    /// Flushes of files and folders.
+    syncs: Plan,
+    /// Everything that changes something, flushes included.
+    changes: Plan,
+    reads: Plan,
     capacity: Option<u64>,
-    written: u64,
+    pub(crate) written: u64,
     garbled: Vec<String>,
-}
-
-fn power_is_off() -> io::Error {
-    io::Error::other("the power is off")
+    pub(crate) sector_bytes: usize,
 }
 
 impl Inner {
-    fn alive(&self, generation: u64) -> io::Result<()> {
+    pub(crate) fn alive(&self, generation: u64) -> io::Result<()> {
         if self.powered_off || generation != self.generation { Err(power_is_off()) } else { Ok(()) }
     }
 
-    /// Counts a flush; the error if it is the one that fails.
-    fn count_sync(&mut self) -> io::Result<()> {
-        self.syncs += 1;
-        if self.cut_at == Some(self.syncs) {
+    /// Counts a change; the fault that hits it, if any. `Err` once the power is off.
+    pub(crate) fn count_change(&mut self) -> io::Result<Option<Fault>> {
+        let fault = self.changes.next();
+        if fault == Some(Fault::PowerCut) {
             self.powered_off = true;
             return Err(power_is_off());
         }
-        if self.error_at == Some(self.syncs) {
-            return Err(io::Error::other("simulated flush error"));
-        }
-        Ok(())
+        Ok(fault)
     }
 
-    fn check_room(&self, growth: u64) -> io::Result<()> {
-        let used = self.live.files.values().filter_map(|file| self.contents.get(file));
-        let used = used.map(|content| content.live.len() as u64).sum::<u64>();
-        match self.capacity {
-            Some(capacity) if used + growth > capacity => Err(io::Error::from(io::ErrorKind::StorageFull)),
+    /// As `count_change`, for a flush.
+    pub(crate) fn count_sync(&mut self) -> io::Result<Option<Fault>> {
+        let fault = self.count_change()?;
+        let planned = self.syncs.next();
+        if planned == Some(Fault::PowerCut) {
+            self.powered_off = true;
+            return Err(power_is_off());
+        }
+        Ok(planned.or(fault))
+    }
+
+    /// Counts a change of names; the error that hits it, if any.
+    fn count_naming(&mut self) -> io::Result<()> {
+        match self.count_change()? {
+            Some(Fault::Error | Fault::Torn) => Err(device_error()),
+            Some(Fault::Full) => Err(no_space()),
             _ => Ok(()),
         }
+    }
+
+    /// Counts a read; the error that hits it, if any.
+    pub(crate) fn count_read(&mut self) -> io::Result<()> {
+        self.reads.next().map_or(Ok(()), |_| Err(device_error()))
+    }
+
+    /// Refuses if the other files and this one of `len` bytes do not fit together.
+    pub(crate) fn check_room(&self, file: u64, len: usize) -> io::Result<()> {
+        let Some(capacity) = self.capacity else { return Ok(()) };
+        let others = self.live.files.values().filter(|other| **other != file);
+        let others = others.filter_map(|file| self.contents.get(file));
+        let used = others.map(|content| content.live().len() as u64).sum::<u64>();
+        if used + len as u64 > capacity { Err(no_space()) } else { Ok(()) }
+    }
+
+    pub(crate) fn content(&mut self, file: u64) -> &mut Content {
+        self.contents.entry(file).or_default()
     }
 
     fn change(&mut self, change: Change) {
         self.live.apply(&change);
         self.pending.push(change);
+    }
+
+    fn may_be_garbled(&self, file: u64) -> bool {
+        let mut names = self.live.files.iter().chain(&self.medium.files);
+        names.any(|(name, named)| *named == file && self.garbled.iter().any(|suffix| name.ends_with(suffix)))
+    }
+
+    fn questions(&self) -> Vec<Question> {
+        let names = self.pending.iter().map(|_| Question::DONE_OR_NOT);
+        let contents = self.contents.iter();
+        let sectors = contents.flat_map(|(file, content)| content.questions(self.may_be_garbled(*file)));
+        names.chain(sectors).collect()
+    }
+
+    fn crash(&mut self, mut choose: impl FnMut(Question) -> usize) {
+        self.generation += 1;
+        self.powered_off = false;
+        for plan in [&mut self.syncs, &mut self.changes, &mut self.reads] {
+            plan.clear();
+        }
+        self.locks.clear();
+        let mut names = std::mem::take(&mut self.medium);
+        for change in std::mem::take(&mut self.pending) {
+            if choose(Question::DONE_OR_NOT) == 1 {
+                names.apply(&change);
+            }
+        }
+        let folders = names.folders.clone();
+        names.files.retain(|name, _| parent(name).is_empty() || folders.contains(parent(name)));
+        let garbled = self.contents.keys().map(|file| self.may_be_garbled(*file)).collect::<Vec<_>>();
+        for (content, garbled) in self.contents.values_mut().zip(garbled) {
+            content.settle(self.sector_bytes, garbled, &mut choose);
+        }
+        let kept = names.files.values().copied().collect::<BTreeSet<_>>();
+        self.contents.retain(|file, _| kept.contains(file));
+        self.live = names.clone();
+        self.medium = names;
     }
 }
 
@@ -91,16 +156,46 @@ impl Default for MemDir {
 impl MemDir {
     /// An empty directory.
     pub fn new() -> Self {
-        Self { inner: Arc::new(Mutex::new(Inner::default())) }
+        Self::of(Inner {
+            generation: 0,
+            powered_off: false,
+            contents: BTreeMap::new(),
+            live: Names::default(),
+            medium: Names::default(),
+            pending: Vec::new(),
+            locks: BTreeSet::new(),
+            next_file: 0,
+            syncs: Plan::default(),
+            changes: Plan::default(),
+            reads: Plan::default(),
+            capacity: None,
+            written: 0,
+            garbled: Vec::new(),
+            sector_bytes: SECTOR_BYTES,
+        })
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn of(inner: Inner) -> Self {
+        Self { inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Flushes counted so far, of files and of folders.
     pub fn syncs(&self) -> u64 {
-        self.inner().syncs
+        self.inner().syncs.count
+    }
+
+    /// Changes counted so far: writes, changes of length, flushes, files and folders created, renamed and removed.
+    pub fn changes(&self) -> u64 {
+        self.inner().changes.count
+    }
+
+    /// Reads of files counted so far.
+    pub fn reads(&self) -> u64 {
+        self.inner().reads.count
     }
 
     /// Bytes handed to `write_at` so far.
@@ -110,19 +205,42 @@ impl MemDir {
 
     /// Cuts the power at the `n`th flush from now (1 is the next): it and every later call fail, until `crash`.
     pub fn fail_at_sync(&self, n: u64) {
-        let mut inner = self.inner();
-        inner.cut_at = Some(inner.syncs + n);
+        self.inner().syncs.set(n, Fault::PowerCut);
     }
 
     /// Lets the `n`th flush from now (1 is the next) fail and the disk go on.
     pub fn error_at_sync(&self, n: u64) {
+        self.inner().syncs.set(n, Fault::Error);
+    }
+
+    /// Lets this fault hit the `n`th change from now (1 is the next). A fault that cannot happen to that change (a
+    /// lie of a write, say) does not. A crash forgets what was planned.
+    pub fn fault_at(&self, n: u64, fault: Fault) {
+        self.inner().changes.set(n, fault);
+    }
+
+    /// Lets the `n`th read from now (1 is the next) fail.
+    pub fn error_at_read(&self, n: u64) {
+        self.inner().reads.set(n, Fault::Error);
+    }
+
+    /// Makes the sector at `offset` of a file unreadable until it is written.
+    pub fn make_unreadable(&self, name: &str, offset: usize) {
         let mut inner = self.inner();
-        inner.error_at = Some(inner.syncs + n);
+        let sector = offset / inner.sector_bytes;
+        if let Some(file) = inner.live.files.get(name).copied() {
+            inner.content(file).make_unreadable(sector);
+        }
     }
 
     /// Limits the sum of all file lengths, in bytes. `None`: no limit.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.inner().capacity = bytes;
+    }
+
+    /// How many bytes the medium writes at once: 512 at first. To be set while nothing is unflushed.
+    pub fn set_sector_bytes(&self, bytes: usize) {
+        self.inner().sector_bytes = bytes;
     }
 
     /// From now on a crash may leave garbage in unflushed sectors of files whose name ends in `suffix`.
@@ -134,38 +252,33 @@ impl MemDir {
     /// loses all of it, one more keeps all of it). Every open file and lock is dead; a store opened after this sees
     /// what the medium kept.
     pub fn crash(&self, seed: u64) {
-        let mut inner = self.inner();
         let mut random = Random(seed);
-        inner.generation += 1;
-        inner.powered_off = false;
-        (inner.cut_at, inner.error_at) = (None, None);
-        inner.locks.clear();
-        let mut names = std::mem::take(&mut inner.medium);
-        for change in std::mem::take(&mut inner.pending) {
-            if random.keeps(seed) {
-                names.apply(&change);
-            }
-        }
-        let folders = names.folders.clone();
-        names.files.retain(|name, _| parent(name).is_empty() || folders.contains(parent(name)));
-        let garbled = inner.garbled.clone();
-        let mut kept = BTreeMap::new();
-        for (name, file) in &names.files {
-            let mut content = inner.contents.remove(file).unwrap_or_default();
-            let garble = garbled.iter().any(|suffix| name.ends_with(suffix));
-            settle(&mut content, seed, &mut random, garble);
-            kept.insert(*file, content);
-        }
-        inner.contents = kept;
-        inner.live = names.clone();
-        inner.medium = names;
+        self.inner().crash(|question| random.answer(seed, question));
+    }
+
+    /// Cuts the power and restores it, as `crash`, but `choose` decides about everything that was not flushed. It is
+    /// asked once for each, in the order of [`MemDir::unflushed`], with the number of outcomes, and answers with one
+    /// of them: 0 is what the medium held before.
+    pub fn crash_with(&self, mut choose: impl FnMut(usize) -> usize) {
+        self.inner().crash(|question| choose(question.outcomes()));
+    }
+
+    /// How many outcomes a power cut now would have for each sector and each change of names or of a length that is
+    /// not flushed: the content before (0), those written over since, the newest, and garbage if `garble` allows it.
+    pub fn unflushed(&self) -> Vec<usize> {
+        self.inner().questions().into_iter().map(Question::outcomes).collect()
     }
 
     /// The bytes of a file as the process sees them.
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         let inner = self.inner();
         let file = inner.live.files.get(name)?;
-        Some(inner.contents.get(file)?.live.clone())
+        Some(inner.contents.get(file)?.live().to_vec())
+    }
+
+    /// The names of all files, folders included, sorted.
+    pub fn names(&self) -> Vec<String> {
+        self.inner().live.files.keys().cloned().collect()
     }
 
     /// Replaces a file's bytes, on the medium too: damage, or a restored copy.
@@ -176,115 +289,27 @@ impl MemDir {
         inner.next_file += u64::from(file == fresh);
         inner.live.files.insert(name.to_owned(), file);
         inner.medium.files.insert(name.to_owned(), file);
-        inner.contents.insert(file, Content { live: bytes.clone(), medium: bytes, dirty: BTreeSet::new() });
+        inner.contents.insert(file, Content::flushed(bytes));
     }
 
     /// A copy of everything on the medium, as if the card had been cloned with the power off.
     #[must_use]
     pub fn duplicate(&self) -> Self {
         let inner = self.inner();
-        let contents = inner.contents.iter().map(|(file, content)| {
-            let medium = content.medium.clone();
-            (*file, Content { live: medium.clone(), medium, dirty: BTreeSet::new() })
-        });
-        let copy = Inner {
-            contents: contents.collect(),
-            live: inner.medium.clone(),
-            medium: inner.medium.clone(),
-            next_file: inner.next_file,
-            ..Inner::default()
-        };
-        Self { inner: Arc::new(Mutex::new(copy)) }
-    }
-}
-
-/// An open file of a [`MemDir`].
-#[derive(Debug)]
-pub struct MemFile {
-    dir: MemDir,
-    file: u64,
-    generation: u64,
-}
-
-impl MemFile {
-    fn with<T>(&self, act: impl FnOnce(&mut Inner, &mut Content) -> io::Result<T>) -> io::Result<T> {
-        let mut inner = self.dir.inner();
-        inner.alive(self.generation)?;
-        // Taken out and put back, so that the action may look at the rest.
-        let mut content = inner.contents.remove(&self.file).unwrap_or_default();
-        let result = act(&mut inner, &mut content);
-        inner.contents.insert(self.file, content);
-        result
-    }
-}
-
-fn resize(inner: &Inner, content: &mut Content, len: usize) -> io::Result<()> {
-    // The content is out of the map while it is looked at, so its whole new length counts.
-    inner.check_room(len as u64)?;
-    content.live.resize(len, 0);
-    Ok(())
-}
-
-impl Disk for MemFile {
-    fn len(&self) -> io::Result<u64> {
-        self.with(|_, content| Ok(content.live.len() as u64))
+        let contents = inner.contents.iter();
+        let contents = contents.map(|(file, content)| (*file, Content::flushed(content.on_medium())));
+        let (contents, medium, next_file) = (contents.collect(), inner.medium.clone(), inner.next_file);
+        let (live, sector_bytes) = (medium.clone(), inner.sector_bytes);
+        Self::of(Inner { contents, live, medium, next_file, sector_bytes, ..Self::new().inner().clone() })
     }
 
-    fn read_at(&self, buf: &mut [u8], off: u64) -> io::Result<()> {
-        self.with(|_, content| {
-            let bytes = content.live.get(off as usize..).and_then(|rest| rest.get(..buf.len()));
-            buf.copy_from_slice(bytes.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?);
-            Ok(())
-        })
-    }
-
-    fn write_at(&self, buf: &[u8], off: u64) -> io::Result<()> {
-        self.with(|inner, content| {
-            let (start, end) = (off as usize, off as usize + buf.len());
-            if end > content.live.len() {
-                resize(inner, content, end)?;
-            }
-            content.live[start..end].copy_from_slice(buf);
-            content.dirty.extend(start / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES));
-            inner.written += buf.len() as u64;
-            Ok(())
-        })
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.with(|inner, content| {
-            let counted = inner.count_sync();
-            if inner.powered_off {
-                return counted;
-            }
-            let dirty = std::mem::take(&mut content.dirty);
-            counted?;
-            content.medium.resize(content.live.len(), 0);
-            for sector in dirty {
-                let start = (sector * SECTOR_BYTES).min(content.live.len());
-                let end = (start + SECTOR_BYTES).min(content.live.len());
-                content.medium[start..end].copy_from_slice(&content.live[start..end]);
-            }
-            Ok(())
-        })
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.with(|inner, content| resize(inner, content, len as usize))
-    }
-
-    fn forget_cached(&self) -> io::Result<()> {
-        self.with(|_, content| {
-            let mut fresh = content.medium.clone();
-            fresh.resize(content.live.len(), 0);
-            for sector in &content.dirty {
-                let start = (sector * SECTOR_BYTES).min(content.live.len());
-                let end = (start + SECTOR_BYTES).min(content.live.len());
-                fresh[start..end].copy_from_slice(&content.live[start..end]);
-            }
-            content.live = fresh;
-            Ok(())
-        })
+    /// A copy of everything, what is not flushed and what is planned included. Files open here are dead there.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let mut copy = self.inner().clone();
+        copy.generation += 1;
+        copy.locks.clear();
+        Self::of(copy)
     }
 }
 
@@ -316,6 +341,7 @@ impl Dir for MemDir {
         let file = match inner.live.files.get(name) {
             Some(file) => *file,
             None if create && (parent(name).is_empty() || inner.live.folders.contains(parent(name))) => {
+                inner.count_naming()?;
                 let file = inner.next_file;
                 inner.next_file += 1;
                 inner.contents.insert(file, Content::default());
@@ -324,13 +350,15 @@ impl Dir for MemDir {
             }
             None => return Err(io::Error::from(io::ErrorKind::NotFound)),
         };
-        Ok(MemFile { dir: self.clone(), file, generation })
+        drop(inner);
+        Ok(MemFile::new(self.clone(), file, generation))
     }
 
     fn make_dir(&self, name: &str) -> io::Result<()> {
         let mut inner = self.inner();
         inner.alive(inner.generation)?;
         if !name.is_empty() && !inner.live.folders.contains(name) {
+            inner.count_naming()?;
             inner.change(Change::Folder { name: name.to_owned() });
         }
         Ok(())
@@ -352,6 +380,7 @@ impl Dir for MemDir {
         if !inner.live.files.contains_key(name) {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         }
+        inner.count_naming()?;
         inner.change(Change::Remove { name: name.to_owned() });
         Ok(())
     }
@@ -362,6 +391,7 @@ impl Dir for MemDir {
         if !inner.live.files.contains_key(from) {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         }
+        inner.count_naming()?;
         inner.change(Change::Rename { from: from.to_owned(), to: to.to_owned() });
         Ok(())
     }
@@ -369,7 +399,13 @@ impl Dir for MemDir {
     fn sync_dir(&self, folder: &str) -> io::Result<()> {
         let mut inner = self.inner();
         inner.alive(inner.generation)?;
-        inner.count_sync()?;
+        match inner.count_sync()? {
+            Some(Fault::Error | Fault::Torn) => return Err(device_error()),
+            Some(Fault::Full) => return Err(no_space()),
+            // A file system keeps its journal in order: what was lost comes with the next flush.
+            Some(Fault::Lie | Fault::LostWrite) => return Ok(()),
+            Some(Fault::PowerCut) | None => {}
+        }
         let (done, left): (Vec<_>, Vec<_>) =
             std::mem::take(&mut inner.pending).into_iter().partition(|change| change.folder() == folder);
         for change in &done {

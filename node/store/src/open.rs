@@ -6,6 +6,7 @@ use crate::disk::Dir;
 use crate::error::{Result, StoreError};
 use crate::index::{CommitFit, Index};
 use crate::init;
+use crate::keyfile::KeyFile;
 use crate::log::{Log, Placed};
 use crate::meta::{Meta, Row};
 use crate::options::Options;
@@ -31,7 +32,7 @@ impl<D: Dir> Store<D> {
         init::check_finished(&dir)?;
         let lock = init::lock(&dir)?;
         let dir = Arc::new(dir);
-        let (state, meta) = State::open(dir.as_ref(), opts.redb_cache_bytes)?;
+        let (state, meta) = State::open(&dir, opts.redb_cache_bytes)?;
         if meta.chain != chain {
             return Err(StoreError::OtherChain { found: meta.chain, expected: chain });
         }
@@ -60,6 +61,11 @@ impl<D: Dir> Store<D> {
         }
         let bytes = recover::cut(&segments, &scanned.torn)?;
         segments.free(meta.first_segment, end.pos.segment)?;
+        // Only now that the log was read with the state's key.
+        let key_file = KeyFile { chain, key: meta.key };
+        if KeyFile::read(dir.as_ref()) != Some((key_file, true)) {
+            key_file.write(dir.as_ref())?;
+        }
         let log = Log::resume(segments, meta.key, end.pos, end.before, opts.background_spare)?;
         let recovered = Recovered {
             signer: verdict.signer,
@@ -134,9 +140,7 @@ fn known_row(index: &Index, state: &State, height: u64) -> Result<Option<Row>> {
 /// Highest seq of a log record of which anything says that it was flushed.
 fn acknowledged(meta: &Meta, scanned: &Scanned, found: &Found) -> u64 {
     let slots = match found {
-        Found::Slots { newest, other } => {
-            newest.log_durable.max(other.as_ref().map_or(0, |slot| slot.log_durable))
-        }
+        Found::Slots { log_durable, .. } => *log_durable,
         Found::Missing | Found::Damaged => 0,
     };
     meta.durable.max(scanned.durable).max(slots)
@@ -147,7 +151,7 @@ struct Verdict {
     signer: Signer,
     now: SignerNow,
     /// To be written over the older slot, under the seq of `now`, before anything is cut off: the newest record is
-    /// only beyond the log's end, or one slot is bad.
+    /// only beyond the log's end, or a slot or a copy in the newest is bad.
     rewrite: Option<Vec<u8>>,
 }
 
@@ -161,10 +165,10 @@ fn judge(meta: &Meta, scanned: &Scanned, found: Found) -> Verdict {
         now: SignerNow { seq, mark: flushed, only_in_log: None, write_both: true },
         rewrite: None,
     };
-    let (slot, other) = match found {
+    let (slot, whole) = match found {
         Found::Missing => return lost(LostReason::Missing, seq),
         Found::Damaged => return lost(LostReason::Damaged, seq),
-        Found::Slots { newest, other } => (newest, other),
+        Found::Slots { newest, whole, .. } => (newest, whole),
     };
     let seq = seq.max(slot.seq);
     let votes = scanned.vote.iter().chain(&scanned.vote_beyond);
@@ -186,7 +190,7 @@ fn judge(meta: &Meta, scanned: &Scanned, found: Found) -> Verdict {
         }
     };
     let signer = Signer::Known(sign.clone());
-    if other.is_none() || (vote.is_some() && vote == scanned.vote_beyond.as_ref()) {
+    if !whole || (vote.is_some() && vote == scanned.vote_beyond.as_ref()) {
         let now = SignerNow { seq: seq + 1, mark: seq + 1, only_in_log: None, write_both: false };
         return Verdict { signer, now, rewrite: Some(sign) };
     }

@@ -140,8 +140,7 @@ impl<D: Dir> Store<D> {
         part: impl FnOnce(Payload<'_>) -> Option<Vec<u8>>,
     ) -> Result<Option<Vec<u8>>> {
         let Some(sealed) = self.log.read(pos)? else { return Ok(None) };
-        let payload = sealed.header.kind().and_then(|kind| Payload::parse(kind, sealed.payload()));
-        Ok(payload.and_then(part))
+        Ok(sealed.payload().and_then(part))
     }
 }
 

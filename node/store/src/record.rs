@@ -1,7 +1,7 @@
 //! One record of the log, byte by byte.
 //!
-//! A record starts at a multiple of 4096 bytes, is padded with zeros to the next one, and never crosses the end of
-//! its segment. All integers are little endian.
+//! A record starts at a multiple of 4096 bytes, is padded with zeros to a multiple of them, and never crosses the end
+//! of its segment. All integers are little endian.
 //!
 //! | offset | length | field |
 //! |---|---|---|
@@ -10,7 +10,7 @@
 //! | 5 | 1 | kind: 1 vote, 2 block, 3 commit |
 //! | 6 | 2 | zero |
 //! | 8 | 4 | length of the payload in bytes |
-//! | 12 | 4 | zero |
+//! | 12 | 4 | length of the signer record in bytes; 0 but in a vote |
 //! | 16 | 8 | height |
 //! | 24 | 8 | seq: number of this record, rising; one counter for the log and `vote.lock` |
 //! | 32 | 8 | durable: seq of the last log record that was flushed when this one was written (0: none) |
@@ -20,14 +20,25 @@
 //! | 96 | length | payload |
 //!
 //! Payloads:
-//! * vote: length of the signer record (4 bytes), the signer record, then either nothing or block hash (32 bytes) and
-//!   block;
+//! * vote: the signer record, then either nothing or block hash (32 bytes) and block;
 //! * block: block hash (32 bytes), block;
 //! * commit: block hash (32 bytes), certificate.
 //!
 //! `seq` and the previous hash tell a live record from a stale one in a recycled segment. `durable` tells a write that
 //! a crash cut short (nothing that follows vouches for it) from damage to what had been acknowledged. `signer` shows
 //! at the next start that `vote.lock` lost or was rolled back past a record that had been acknowledged.
+//!
+//! A vote is the one record that nobody can give back, and the newest one of a log looks the same when it is damaged
+//! as when it was never whole. So its signer record is there twice: the padding of its last page ends with an echo,
+//! which shares no sector of 512 bytes with the record (there is one more page if there is no room).
+//!
+//! | offset from the end of the page | length | field |
+//! |---|---|---|
+//! | -48 - length | length | signer record |
+//! | -48 | 4 | magic `TNLE` |
+//! | -44 | 4 | length of the signer record in bytes |
+//! | -40 | 8 | seq of the record |
+//! | -32 | 32 | hash: keyed BLAKE3 over the 16 bytes before it, then the signer record |
 //!
 //! The hash is keyed with 32 random bytes that stay in the data directory (`state.redb`). Blocks come from strangers:
 //! without the key somebody could put bytes into a transaction that look like a record, wait for the real header
@@ -40,6 +51,8 @@ pub const PAGE_BYTES: usize = 4096;
 pub const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
 /// The longest signer record, in bytes: it must fit into one slot of `vote.lock`.
 pub const MAX_SIGN_BYTES: usize = PAGE_BYTES - HEADER_BYTES;
+/// What the medium writes at once, at the least, in bytes.
+pub(crate) const SECTOR_BYTES: usize = 512;
 /// Length of a record's header in bytes.
 pub(crate) const HEADER_BYTES: usize = 96;
 /// Version of the record's layout.
@@ -49,6 +62,9 @@ const MAGIC: [u8; 4] = *b"TNLR";
 /// The hash covers the header up to here.
 const HASHED_BYTES: usize = 64;
 const HASH_BYTES: usize = 32;
+const ECHO_MAGIC: [u8; 4] = *b"TNLE";
+/// An echo without its signer record, in bytes.
+const ECHO_BYTES: usize = 48;
 
 /// Key of the log's checksums.
 pub(crate) type LogKey = [u8; 32];
@@ -88,6 +104,8 @@ pub(crate) struct Header {
     kind: u8,
     /// Length of the payload in bytes.
     pub(crate) len: u32,
+    /// Length of the signer record in bytes.
+    pub(crate) sign_len: u32,
     pub(crate) height: u64,
     pub(crate) seq: u64,
     pub(crate) durable: u64,
@@ -110,13 +128,15 @@ impl Header {
             return None;
         }
         let len = u32::from_le_bytes(array(page, 8));
-        if len as usize > MAX_RECORD_BYTES - HEADER_BYTES {
+        let sign_len = u32::from_le_bytes(array(page, 12));
+        if len as usize > MAX_RECORD_BYTES - HEADER_BYTES || sign_len as usize > MAX_SIGN_BYTES {
             return None;
         }
         Some(Self {
             version: page[4],
             kind: page[5],
             len,
+            sign_len,
             height: u64::from_le_bytes(array(page, 16)),
             seq: u64::from_le_bytes(array(page, 24)),
             durable: u64::from_le_bytes(array(page, 32)),
@@ -131,14 +151,10 @@ impl Header {
         bytes.starts_with(&MAGIC)
     }
 
-    /// What it holds; `None` for a kind of a later version.
-    pub(crate) fn kind(&self) -> Option<Kind> {
-        Kind::from_byte(self.kind)
-    }
-
     /// Length on disk, padding included, in bytes.
     pub(crate) fn padded(&self) -> u64 {
-        padded_bytes(self.len as usize)
+        let echo = (self.kind == Kind::Vote as u8).then_some(self.sign_len as usize);
+        padded_bytes(self.len as usize, echo)
     }
 
     /// Header and payload, in bytes.
@@ -163,9 +179,10 @@ impl Header {
     }
 }
 
-/// Length on disk of a record with `payload` bytes, in bytes.
-pub(crate) fn padded_bytes(payload: usize) -> u64 {
-    (HEADER_BYTES + payload).next_multiple_of(PAGE_BYTES) as u64
+/// Length on disk of a record with `payload` bytes, in bytes; of a vote with the echo of so many bytes.
+pub(crate) fn padded_bytes(payload: usize, echo: Option<usize>) -> u64 {
+    let echo = echo.map_or(0, |sign| ECHO_BYTES + sign);
+    ((HEADER_BYTES + payload).next_multiple_of(SECTOR_BYTES) + echo).next_multiple_of(PAGE_BYTES) as u64
 }
 
 fn hash(key: &LogKey, head: &[u8], parts: &[&[u8]]) -> [u8; HASH_BYTES] {
@@ -188,37 +205,77 @@ pub(crate) struct Draft {
     pub(crate) prev: [u8; 16],
 }
 
-/// Writes the whole padded record into `out` (emptied first) and returns its header. The caller has checked that the
-/// parts together do not exceed [`MAX_RECORD_BYTES`] less the header.
-pub(crate) fn seal(out: &mut Vec<u8>, key: &LogKey, draft: &Draft, parts: &[&[u8]]) -> Header {
-    let len = parts.iter().map(|part| part.len()).sum::<usize>();
-    debug_assert!(len <= MAX_RECORD_BYTES - HEADER_BYTES);
+/// Writes the whole padded record into `out` (emptied first) and returns its header. The payload is the signer record
+/// `sign` (empty but in a vote) and then `parts`. The caller has checked that they do not exceed [`MAX_RECORD_BYTES`]
+/// less the header, nor `sign` [`MAX_SIGN_BYTES`].
+pub(crate) fn seal(out: &mut Vec<u8>, key: &LogKey, draft: &Draft, sign: &[u8], parts: &[&[u8]]) -> Header {
+    let len = sign.len() + parts.iter().map(|part| part.len()).sum::<usize>();
+    debug_assert!(len <= MAX_RECORD_BYTES - HEADER_BYTES && sign.len() <= MAX_SIGN_BYTES);
+    let is_vote = draft.kind == Kind::Vote;
+    let padded = padded_bytes(len, is_vote.then_some(sign.len())) as usize;
     out.clear();
-    out.reserve(padded_bytes(len) as usize);
+    out.reserve(padded);
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[VERSION, draft.kind as u8, 0, 0]);
     out.extend_from_slice(&(len as u32).to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&(sign.len() as u32).to_le_bytes());
     for number in [draft.height, draft.seq, draft.durable, draft.signer] {
         out.extend_from_slice(&number.to_le_bytes());
     }
     out.extend_from_slice(&draft.prev);
-    let hash = hash(key, out, parts);
+    let parts = [&[sign], parts].concat();
+    let hash = hash(key, out, &parts);
     out.extend_from_slice(&hash);
     for part in parts {
         out.extend_from_slice(part);
     }
-    out.resize(padded_bytes(len) as usize, 0);
+    if is_vote {
+        let echo = Echo { seq: draft.seq, sign }.encode(key);
+        out.resize(padded - echo.len(), 0);
+        out.extend_from_slice(&echo);
+    } else {
+        out.resize(padded, 0);
+    }
     Header {
         version: VERSION,
         kind: draft.kind as u8,
         len: len as u32,
+        sign_len: sign.len() as u32,
         height: draft.height,
         seq: draft.seq,
         durable: draft.durable,
         signer: draft.signer,
         prev: draft.prev,
         hash,
+    }
+}
+
+/// The second copy of a signer record, at the end of a vote's last page.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Echo<'a> {
+    pub(crate) seq: u64,
+    pub(crate) sign: &'a [u8],
+}
+
+impl<'a> Echo<'a> {
+    fn encode(&self, key: &LogKey) -> Vec<u8> {
+        let head = [ECHO_MAGIC.as_slice(), &(self.sign.len() as u32).to_le_bytes(), &self.seq.to_le_bytes()]
+            .concat();
+        let hash = hash(key, &head, &[self.sign]);
+        [self.sign, &head, &hash].concat()
+    }
+
+    /// Reads the echo at the end of `page`. `None` if there is no whole one.
+    pub(crate) fn parse(key: &LogKey, page: &'a [u8]) -> Option<Self> {
+        let (before, foot) = page.split_at_checked(page.len().checked_sub(ECHO_BYTES)?)?;
+        let len = u32::from_le_bytes(array(foot, 4)) as usize;
+        if foot[..4] != ECHO_MAGIC || len > before.len() {
+            return None;
+        }
+        let sign = &before[before.len() - len..];
+        let head = &foot[..ECHO_BYTES - HASH_BYTES];
+        let whole = hash(key, head, &[sign]) == foot[ECHO_BYTES - HASH_BYTES..];
+        whole.then(|| Self { seq: u64::from_le_bytes(array(foot, 8)), sign })
     }
 }
 
@@ -239,12 +296,12 @@ pub(crate) enum Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// Takes a payload apart. `None` if it is too short for its kind, which a sealed record never is.
-    pub(crate) fn parse(kind: Kind, payload: &'a [u8]) -> Option<Self> {
-        match kind {
+    /// Takes a payload apart. `None` if it is too short for its kind, which a sealed record never is, or of a kind
+    /// that a later version knows.
+    pub(crate) fn parse(header: &Header, payload: &'a [u8]) -> Option<Self> {
+        match Kind::from_byte(header.kind)? {
             Kind::Vote => {
-                let (len, rest) = payload.split_first_chunk::<4>()?;
-                let (sign, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+                let (sign, rest) = payload.split_at_checked(header.sign_len as usize)?;
                 let block = if rest.is_empty() { None } else { Some(block_part(rest)?) };
                 Some(Self::Vote { sign, block })
             }
@@ -282,7 +339,7 @@ mod tests {
     #[test]
     fn bytes_of_a_record_never_change() {
         let mut out = Vec::new();
-        seal(&mut out, &KEY, &draft(Kind::Commit), &[&[0xbb; 32], b"certificate"]);
+        seal(&mut out, &KEY, &draft(Kind::Commit), &[], &[&[0xbb; 32], b"certificate"]);
         assert_eq!(out.len(), PAGE_BYTES);
         let hex = |bytes: &[u8]| blake3_hex(bytes);
         assert_eq!(
@@ -322,12 +379,12 @@ mod tests {
         let mut out = Vec::new();
         for payload in [0, 1, PAGE_BYTES - HEADER_BYTES, PAGE_BYTES - HEADER_BYTES + 1, 3 * PAGE_BYTES] {
             let bytes = vec![0x5a; payload];
-            let header = seal(&mut out, &KEY, &draft(Kind::Block), &[&[1; 32], &bytes]);
+            let header = seal(&mut out, &KEY, &draft(Kind::Block), &[], &[&[1; 32], &bytes]);
             assert_eq!(out.len() as u64, header.padded());
             assert_eq!(Header::parse(&out), Some(header));
             assert!(header.is_sealed(&KEY, &out[..header.total()]));
             let part = BlockPart { hash: [1; 32], bytes: &bytes };
-            let payload = Payload::parse(Kind::Block, &out[HEADER_BYTES..header.total()]);
+            let payload = Payload::parse(&header, &out[HEADER_BYTES..header.total()]);
             assert_eq!(payload, Some(Payload::Block(part)));
         }
     }
@@ -335,7 +392,7 @@ mod tests {
     #[test]
     fn any_flipped_bit_breaks_the_seal_or_the_parse() {
         let mut out = Vec::new();
-        let total = seal(&mut out, &KEY, &draft(Kind::Vote), &[&3u32.to_le_bytes(), b"abc"]).total();
+        let total = seal(&mut out, &KEY, &draft(Kind::Vote), b"abc", &[]).total();
         for bit in 0..total * 8 {
             let mut bad = out[..total].to_vec();
             bad[bit / 8] ^= 1 << (bit % 8);
@@ -347,27 +404,79 @@ mod tests {
     #[test]
     fn another_directorys_key_does_not_open_it() {
         let mut out = Vec::new();
-        let header = seal(&mut out, &KEY, &draft(Kind::Block), &[&[1; 32]]);
+        let header = seal(&mut out, &KEY, &draft(Kind::Block), &[], &[&[1; 32]]);
         assert!(!header.is_sealed(&[8; 32], &out[..header.total()]));
     }
 
     #[test]
     fn an_impossible_length_is_refused_before_allocation() {
         let mut out = Vec::new();
-        seal(&mut out, &KEY, &draft(Kind::Block), &[&[1; 32]]);
+        seal(&mut out, &KEY, &draft(Kind::Block), &[], &[&[1; 32]]);
         out[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(Header::parse(&out), None);
         assert_eq!(Header::parse(&out[..HEADER_BYTES - 1]), None);
     }
 
     #[test]
-    fn payloads_too_short_for_their_kind_are_refused() {
-        assert_eq!(Payload::parse(Kind::Vote, &[0; 3]), None);
-        assert_eq!(Payload::parse(Kind::Vote, &[2, 0, 0, 0, 1]), None);
-        assert_eq!(Payload::parse(Kind::Vote, &[1, 0, 0, 0, 1, 9]), None);
-        assert_eq!(Payload::parse(Kind::Block, &[0; 31]), None);
-        assert_eq!(Payload::parse(Kind::Commit, &[]), None);
-        let alone = Payload::parse(Kind::Vote, &[1, 0, 0, 0, 9]);
+    fn payloads_too_short_for_their_kind_and_unknown_kinds_are_refused() {
+        let header = |kind, sign_len| {
+            let mut out = Vec::new();
+            let header = seal(&mut out, &KEY, &draft(Kind::Block), &[], &[&[1; 32]]);
+            Header { kind, sign_len, ..header }
+        };
+        assert_eq!(Payload::parse(&header(1, 4), &[0; 3]), None);
+        assert_eq!(Payload::parse(&header(1, 1), &[1, 9]), None);
+        assert_eq!(Payload::parse(&header(2, 0), &[0; 31]), None);
+        assert_eq!(Payload::parse(&header(3, 0), &[]), None);
+        assert_eq!(Payload::parse(&header(4, 0), &[0; 64]), None);
+        let alone = Payload::parse(&header(1, 1), &[9]);
         assert_eq!(alone, Some(Payload::Vote { sign: &[9], block: None }));
+    }
+
+    #[test]
+    fn bytes_of_an_echo_never_change() {
+        let mut out = Vec::new();
+        let header = seal(&mut out, &KEY, &draft(Kind::Vote), b"signed", &[&[0xbb; 32], b"block"]);
+        assert_eq!(header.sign_len, 6);
+        assert_eq!(&out[96..102], b"signed");
+        let echo = &out[PAGE_BYTES - 54..];
+        assert_eq!(echo[..22], *b"signedTNLE\x06\0\0\0\x04\x03\0\0\0\0\0\0");
+        let digest = blake3::keyed_hash(&KEY, b"TNLE\x06\0\0\0\x04\x03\0\0\0\0\0\0signed");
+        assert_eq!(echo[22..], *digest.as_bytes());
+    }
+
+    #[test]
+    fn a_vote_says_what_was_signed_when_any_one_sector_is_bad() {
+        for (sign, block) in
+            [(0, 0), (1, 0), (400, 0), (1900, 0), (1900, 100), (4000, 0), (700, 3300), (500, 9000)]
+        {
+            let sign = vec![5; sign];
+            let block = vec![7; block];
+            let mut out = Vec::new();
+            let header = seal(&mut out, &KEY, &draft(Kind::Vote), &sign, &[&[1; 32], &block]);
+            assert_eq!(out.len() as u64, header.padded());
+            for sector in 0..out.len() / SECTOR_BYTES {
+                let mut bad = out.clone();
+                bad[sector * SECTOR_BYTES..][..SECTOR_BYTES].fill(0xff);
+                let sealed = Header::parse(&bad)
+                    .is_some_and(|header| header.is_sealed(&KEY, &bad[..header.total().min(bad.len())]));
+                let echo = Echo::parse(&KEY, &bad[bad.len() - PAGE_BYTES..]);
+                assert!(sealed || echo == Some(Echo { seq: 0x0304, sign: &sign }), "sector {sector}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_flipped_bit_of_an_echo_makes_it_none() {
+        let mut out = Vec::new();
+        seal(&mut out, &KEY, &draft(Kind::Vote), b"abc", &[]);
+        for bit in (PAGE_BYTES - ECHO_BYTES - 3) * 8..PAGE_BYTES * 8 {
+            let mut bad = out.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Echo::parse(&KEY, &bad), None, "bit {bit}");
+        }
+        assert!(Echo::parse(&KEY, &out).is_some());
+        assert_eq!(Echo::parse(&[8; 32], &out), None, "another directory's key");
+        assert_eq!(Echo::parse(&KEY, &out[..ECHO_BYTES - 1]), None);
     }
 }

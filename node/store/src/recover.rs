@@ -13,7 +13,7 @@
 use crate::disk::{Dir, Disk};
 use crate::error::{Result, StoreError};
 use crate::log::{Placed, Pos, Sealed, read_sealed};
-use crate::record::{Header, Link, LogKey, PAGE_BYTES, Payload, VERSION};
+use crate::record::{Echo, Header, Link, LogKey, PAGE_BYTES, Payload, VERSION};
 use crate::segment::{Segments, name};
 
 /// Pages are looked through in steps of this many bytes.
@@ -43,7 +43,7 @@ pub(crate) struct Scanned {
     pub(crate) vote: Option<LoggedVote>,
     /// The newest vote beyond the end.
     pub(crate) vote_beyond: Option<LoggedVote>,
-    /// Records to cut off: place and length in bytes.
+    /// What to cut off, a page at each place, and how many bytes to count for it.
     pub(crate) torn: Vec<(Pos, u64)>,
 }
 
@@ -52,6 +52,14 @@ impl Scanned {
         self.durable = self.durable.max(header.durable);
         self.signer = self.signer.max(header.signer);
         self.seq = self.seq.max(header.seq);
+    }
+
+    /// Notes a vote beyond the end.
+    fn note_beyond(&mut self, seq: u64, sign: &[u8]) {
+        self.seq = self.seq.max(seq);
+        if self.vote_beyond.as_ref().is_none_or(|vote| vote.seq < seq) {
+            self.vote_beyond = Some(LoggedVote { seq, sign: sign.to_vec() });
+        }
     }
 }
 
@@ -101,9 +109,7 @@ pub(crate) fn scan<D: Dir>(
         }
         let Some(sealed) = sealed else { break };
         let header = sealed.header;
-        let payload = header.kind().filter(|_| header.version == VERSION);
-        let payload = payload.and_then(|kind| Payload::parse(kind, sealed.payload()));
-        let Some(payload) = payload else {
+        let Some(payload) = sealed.payload().filter(|_| header.version == VERSION) else {
             let path = dir.describe(&name(after.segment));
             return Err(StoreError::NewerFormat { path, version: header.version });
         };
@@ -165,34 +171,40 @@ fn look_at<D: Dir>(
     may_be_torn: bool,
     scanned: &mut Scanned,
 ) -> Result<()> {
-    if !Header::has_magic(page) {
-        return Ok(());
-    }
+    let end = scanned.end.before.seq;
     let parsed = Header::parse(page);
-    if parsed.is_some_and(|header| header.seq <= scanned.end.before.seq) {
-        // Stale: from before the segment was recycled.
-        return Ok(());
-    }
-    let sealed = read_sealed(file, len, u64::from(pos.offset), key);
-    let sealed = sealed.map_err(|e| segments.failed("read", pos.segment, e))?;
-    if let Some(sealed) = sealed {
-        let header = sealed.header;
-        scanned.note(&header);
-        scanned.torn.push((pos, header.padded()));
-        let payload = header.kind().and_then(|kind| Payload::parse(kind, sealed.payload()));
-        if let Some(Payload::Vote { sign, .. }) = payload
-            && scanned.vote_beyond.as_ref().is_none_or(|vote| vote.seq < header.seq)
-        {
-            scanned.vote_beyond = Some(LoggedVote { seq: header.seq, sign: sign.to_vec() });
+    // Below that it is stale: from before the segment was recycled.
+    if Header::has_magic(page) && parsed.is_none_or(|header| header.seq > end) {
+        let sealed = read_sealed(file, len, u64::from(pos.offset), key);
+        let sealed = sealed.map_err(|e| segments.failed("read", pos.segment, e))?;
+        if let Some(sealed) = sealed {
+            let header = sealed.header;
+            scanned.note(&header);
+            scanned.torn.push((pos, header.padded()));
+            if let Some(Payload::Vote { sign, .. }) = sealed.payload() {
+                scanned.note_beyond(header.seq, sign);
+            }
+        } else if may_be_torn {
+            // Elsewhere such a page may be part of a stale block; here it can only be the write that was cut short.
+            scanned.torn.push((pos, parsed.map_or(PAGE_BYTES as u64, |header| header.padded())));
         }
-    } else if may_be_torn {
-        // Elsewhere such a page may be part of a stale block; here it can only be the write that was cut short.
-        scanned.torn.push((pos, parsed.map_or(PAGE_BYTES as u64, |header| header.padded())));
+    }
+    if let Some(echo) = Echo::parse(key, page).filter(|echo| echo.seq > end) {
+        scanned.note_beyond(echo.seq, echo.sign);
+        let before = scanned.torn.last().filter(|(torn, len)| {
+            torn.segment == pos.segment && u64::from(torn.offset) + len > u64::from(pos.offset)
+        });
+        match before {
+            Some((torn, _)) if *torn == pos => {}
+            // Its record is counted already.
+            Some(_) => scanned.torn.push((pos, 0)),
+            None => scanned.torn.push((pos, PAGE_BYTES as u64)),
+        }
     }
     Ok(())
 }
 
-/// Wipes the first page of each record beyond the end, so that none of them can ever come back. Returns the length of
+/// Wipes the first page of each record beyond the end, and each echo, so that none of them can ever come back. Returns the length of
 /// what was cut off in bytes.
 pub(crate) fn cut<D: Dir>(segments: &Segments<D>, torn: &[(Pos, u64)]) -> Result<u64> {
     let zeros = vec![0; PAGE_BYTES];

@@ -58,7 +58,8 @@ fn fill<D: Dir>(dir: &D, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-fn sync_folder<D: Dir>(dir: &D) -> Result<()> {
+/// Makes the names of the log's files durable.
+pub(crate) fn sync_folder<D: Dir>(dir: &D) -> Result<()> {
     dir.sync_dir(LOG_FOLDER).map_err(|e| StoreError::io("flush", dir.describe(LOG_FOLDER), e))
 }
 

@@ -1,8 +1,9 @@
 //! `vote.lock`: what this validator last signed, in two slots written in turn.
 //!
-//! The file is 8192 bytes, written whole before it gets its name. Slot 0 is at offset 0, slot 1 at 4096. A new record
-//! always goes over the older slot, so a crash can only tear the record that was never acknowledged. Integers are
-//! little endian.
+//! The file is 16384 bytes, written whole before it gets its name. Slot 0 is at offset 0, slot 1 at 8192. A slot holds
+//! its record twice, at its start and at the next multiple of 2048 (two copies of a short record share a page, and one
+//! write and one flush bring both to the medium). A new record always goes over the older slot, so a crash can only
+//! tear the record that was never acknowledged. Integers are little endian, offsets those in a copy.
 //!
 //! | offset | length | field |
 //! |---|---|---|
@@ -18,12 +19,13 @@
 //! | 64 | 32 | hash: BLAKE3 over bytes 0..64, then the signer record |
 //! | 96 | length | signer record |
 //!
-//! A slot that is not whole is taken for the write that a crash tore, and the other one answers. Damage that hits the
-//! newest slot alone looks the same; it is noticed if any log record or checkpoint was flushed after it, because they
-//! name the seq of the newest flushed signer record, and then the record is reported as lost.
+//! A slot of which no copy is whole is taken for the write that a crash tore, and the other one answers. So one bad
+//! sector never brings back an older record, but damage that hits both copies of the newest one alone does look like a
+//! write cut short; it is noticed if any log record or checkpoint was flushed after it, because they name the seq of
+//! the newest flushed signer record, and then the record is reported as lost.
 //!
-//! The rest of a slot is zero. The first signature of a directory goes into both slots, so that damage to one can
-//! never bring "fresh" back.
+//! The rest of a slot is zero, or what a longer record left. The first signature of a directory goes into both slots,
+//! so that damage to one can never bring "fresh" back.
 
 use std::io;
 use std::sync::Arc;
@@ -39,6 +41,9 @@ const MAGIC: [u8; 4] = *b"TNVL";
 const VERSION: u8 = 1;
 const HASHED_BYTES: usize = 64;
 const SLOTS: usize = 2;
+const SLOT_BYTES: usize = 2 * PAGE_BYTES;
+/// A copy begins at a multiple of this many bytes.
+const COPY_STEP_BYTES: usize = PAGE_BYTES / 2;
 
 /// What a slot says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +65,7 @@ pub(crate) struct Slot {
     pub(crate) sign: Vec<u8>,
 }
 
-/// Why a slot was not read.
+/// Why a copy was not read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unread {
     /// Torn, damaged, or never written.
@@ -71,7 +76,7 @@ pub(crate) enum Unread {
 
 impl Slot {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(PAGE_BYTES);
+        let mut out = Vec::with_capacity(SLOT_BYTES);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&[VERSION, self.mark as u8, 0, 0]);
         out.extend_from_slice(&(self.sign.len() as u32).to_le_bytes());
@@ -82,12 +87,40 @@ impl Slot {
         let hash = hash(&out, &self.sign);
         out.extend_from_slice(&hash);
         out.extend_from_slice(&self.sign);
-        debug_assert!(out.len() <= PAGE_BYTES);
-        out.resize(PAGE_BYTES, 0);
+        out.resize(self.second_copy(), 0);
+        out.extend_from_within(..HEADER_BYTES + self.sign.len());
+        out.resize(out.len().next_multiple_of(PAGE_BYTES), 0);
+        debug_assert!(out.len() <= SLOT_BYTES);
         out
     }
 
-    pub(crate) fn decode(page: &[u8; PAGE_BYTES]) -> Result<Self, Unread> {
+    /// Where in the slot its second copy is.
+    fn second_copy(&self) -> usize {
+        (HEADER_BYTES + self.sign.len()).next_multiple_of(COPY_STEP_BYTES)
+    }
+
+    /// Reads a slot: the newest record in it, and whether both copies of it are whole.
+    pub(crate) fn read(bytes: &[u8]) -> Result<(Self, bool), Unread> {
+        let mut copies = Vec::new();
+        for at in (0..bytes.len()).step_by(COPY_STEP_BYTES) {
+            match Self::decode(&bytes[at..]) {
+                Ok(slot) => copies.push((at, slot)),
+                Err(Unread::Bad) => {}
+                Err(newer) => return Err(newer),
+            }
+        }
+        let newest = copies.iter().map(|(_, slot)| slot).max_by_key(|slot| slot.seq).cloned();
+        let newest = newest.ok_or(Unread::Bad)?;
+        let places = copies.iter().filter(|(_, slot)| *slot == newest).map(|(at, _)| *at);
+        let whole = places.eq([0, newest.second_copy()]);
+        Ok((newest, whole))
+    }
+
+    /// Reads the copy at the start of `page`.
+    fn decode(page: &[u8]) -> Result<Self, Unread> {
+        if page.len() < HEADER_BYTES {
+            return Err(Unread::Bad);
+        }
         let number = |at: usize| {
             let mut bytes = [0; 8];
             bytes.copy_from_slice(&page[at..at + 8]);
@@ -95,10 +128,8 @@ impl Slot {
         };
         // The upper half of this word is the zero field, which the hash covers.
         let len = number(8) as u32 as usize;
-        if page[..4] != MAGIC || len > MAX_SIGN_BYTES {
-            return Err(Unread::Bad);
-        }
-        let sign = &page[HEADER_BYTES..HEADER_BYTES + len];
+        let sign = page[HEADER_BYTES..].get(..len).filter(|_| page[..4] == MAGIC && len <= MAX_SIGN_BYTES);
+        let sign = sign.ok_or(Unread::Bad)?;
         if hash(&page[..HASHED_BYTES], sign) != page[HASHED_BYTES..HEADER_BYTES] {
             return Err(Unread::Bad);
         }
@@ -115,12 +146,17 @@ impl Slot {
 #[cfg(feature = "fuzzing")]
 impl Slot {
     /// Gives a page the hash that its content asks for, so that a fuzzer gets past it.
-    pub(crate) fn reseal(page: &mut [u8; PAGE_BYTES]) {
-        let mut len = [0; 4];
-        len.copy_from_slice(&page[8..12]);
-        let len = (u32::from_le_bytes(len) as usize).min(MAX_SIGN_BYTES);
-        let sealed = hash(&page[..HASHED_BYTES], &page[HEADER_BYTES..HEADER_BYTES + len]);
-        page[HASHED_BYTES..HEADER_BYTES].copy_from_slice(&sealed);
+    pub(crate) fn reseal(slot: &mut [u8]) {
+        for at in (0..slot.len()).step_by(COPY_STEP_BYTES) {
+            let copy = &mut slot[at..];
+            let mut len = [0; 4];
+            len.copy_from_slice(&copy[8..12]);
+            let end = HEADER_BYTES + u32::from_le_bytes(len) as usize;
+            if copy.starts_with(&MAGIC) && end <= copy.len() {
+                let sealed = hash(&copy[..HASHED_BYTES], &copy[HEADER_BYTES..end]);
+                copy[HASHED_BYTES..HEADER_BYTES].copy_from_slice(&sealed);
+            }
+        }
     }
 }
 
@@ -133,10 +169,12 @@ fn hash(head: &[u8], sign: &[u8]) -> [u8; 32] {
 pub(crate) enum Found {
     Missing,
     Damaged,
-    /// The slots that are whole, newest first, and whether one is not.
     Slots {
         newest: Slot,
-        other: Option<Slot>,
+        /// Highest seq of a log record that a slot says was flushed.
+        log_durable: u64,
+        /// Both copies of the newest record are whole, and the other slot can be read.
+        whole: bool,
     },
 }
 
@@ -155,9 +193,10 @@ impl<D: Dir> VoteLock<D> {
     pub(crate) fn create(dir: &D, slot: &Slot) -> Result<()> {
         let failed = |e| StoreError::io("create", dir.describe(VOTE_LOCK), e);
         let file = dir.open(UNFINISHED, true).map_err(failed)?;
-        let page = slot.encode();
+        let mut slot = slot.encode();
+        slot.resize(SLOT_BYTES, 0);
         file.set_len(0).map_err(failed)?;
-        file.write_at(&[page.as_slice(), &page].concat(), 0).map_err(failed)?;
+        file.write_at(&slot.repeat(SLOTS), 0).map_err(failed)?;
         file.sync().map_err(failed)?;
         dir.rename(UNFINISHED, VOTE_LOCK).map_err(failed)?;
         dir.sync_dir("").map_err(failed)
@@ -175,32 +214,33 @@ impl<D: Dir> VoteLock<D> {
         };
         file.sync().map_err(failed)?;
         file.forget_cached().map_err(failed)?;
-        let len = file.len().map_err(failed)?;
-        let mut whole = Vec::new();
+        let len = file.len().map_err(failed)? as usize;
+        let mut readable = Vec::new();
         for index in 0..SLOTS {
-            let at = (index * PAGE_BYTES) as u64;
-            let mut page = [0; PAGE_BYTES];
-            if at + PAGE_BYTES as u64 <= len {
-                file.read_at(&mut page, at).map_err(failed)?;
+            let start = index * SLOT_BYTES;
+            let mut bytes = vec![0; SLOT_BYTES.min(len.saturating_sub(start))];
+            if !bytes.is_empty() {
+                file.read_at(&mut bytes, start as u64).map_err(failed)?;
             }
-            match Slot::decode(&page) {
-                Ok(slot) => whole.push((index, slot)),
+            match Slot::read(&bytes) {
+                Ok((slot, whole)) => readable.push((index, slot, whole)),
                 Err(Unread::Bad) => {}
                 Err(Unread::Newer(version)) => {
                     return Err(StoreError::NewerFormat { path: dir.describe(VOTE_LOCK), version });
                 }
             }
         }
-        if let Some((_, slot)) = whole.iter().find(|(_, slot)| slot.chain != chain) {
+        if let Some((_, slot, _)) = readable.iter().find(|(_, slot, _)| slot.chain != chain) {
             return Err(StoreError::OtherChain { found: slot.chain, expected: chain });
         }
-        whole.sort_by_key(|(_, slot)| std::cmp::Reverse(slot.seq));
-        let mut whole = whole.into_iter();
-        let Some((newest, slot)) = whole.next() else {
+        let log_durable = readable.iter().map(|(_, slot, _)| slot.log_durable).max().unwrap_or(0);
+        let both = readable.len() == SLOTS;
+        let newest = readable.into_iter().max_by_key(|(_, slot, whole)| (slot.seq, *whole));
+        let Some((newest, slot, whole)) = newest else {
             return Ok((Self { dir, chain, file: Some(file), newest: 0 }, Found::Damaged));
         };
-        let other = whole.next().map(|(_, slot)| slot);
-        Ok((Self { dir, chain, file: Some(file), newest }, Found::Slots { newest: slot, other }))
+        let found = Found::Slots { newest: slot, log_durable, whole: whole && both };
+        Ok((Self { dir, chain, file: Some(file), newest }, found))
     }
 
     /// Writes a signer record over the older slot. Durable when it returns: one fdatasync.
@@ -209,7 +249,7 @@ impl<D: Dir> VoteLock<D> {
         let failed = |e| StoreError::io("write to", self.dir.describe(VOTE_LOCK), e);
         let Some(file) = &self.file else { return self.write_both(seq, log_durable, sign) };
         let older = (self.newest + 1) % SLOTS;
-        file.write_at(&slot.encode(), (older * PAGE_BYTES) as u64).map_err(failed)?;
+        file.write_at(&slot.encode(), (older * SLOT_BYTES) as u64).map_err(failed)?;
         file.sync().map_err(failed)?;
         self.newest = older;
         Ok(())
@@ -237,6 +277,7 @@ impl<D: Dir> VoteLock<D> {
 mod tests {
     use super::*;
     use crate::memdir::MemDir;
+    use crate::record::SECTOR_BYTES;
 
     const CHAIN: [u8; 32] = [0xcc; 32];
 
@@ -269,28 +310,60 @@ mod tests {
         assert_eq!(page[64..96], *digest.as_bytes());
         assert_eq!(digest.to_hex().as_str(), GOLDEN_HASH);
         assert_eq!(&page[96..102], b"signed");
-        assert!(page[102..].iter().all(|byte| *byte == 0));
+        assert!(page[102..2048].iter().all(|byte| *byte == 0));
+        assert_eq!(page[..2048], page[2048..], "the second copy");
+        let long = slot(3, &[9; 1953]).encode();
+        assert_eq!(long.len(), SLOT_BYTES);
+        assert_eq!(long[..PAGE_BYTES], long[PAGE_BYTES..]);
     }
 
     const GOLDEN_HASH: &str = "13e0c8c7004d17abd344bfae86b63d04e84a83da4e38bd8934a196db7a7adea6";
 
     #[test]
     fn a_slot_reads_back_as_written_at_every_length() {
-        for len in [0, 1, MAX_SIGN_BYTES] {
+        for len in [0, 1, 1951, 1952, 1953, MAX_SIGN_BYTES] {
             let slot = slot(9, &vec![3; len]);
-            let page = slot.encode().try_into().unwrap();
-            assert_eq!(Slot::decode(&page), Ok(slot));
+            let bytes = slot.encode();
+            assert_eq!(Slot::decode(&bytes), Ok(slot.clone()));
+            assert_eq!(Slot::read(&bytes), Ok((slot, true)), "{len}");
         }
     }
 
     #[test]
-    fn any_flipped_bit_makes_a_slot_bad() {
+    fn any_flipped_bit_makes_a_copy_bad() {
         let page = slot(9, b"signed").encode();
         for bit in 0..(HEADER_BYTES + 6) * 8 {
-            let mut bad: [u8; PAGE_BYTES] = page.clone().try_into().unwrap();
+            let mut bad = page.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Slot::decode(&bad), Err(Unread::Bad), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn any_one_bad_sector_leaves_a_slot_readable_and_is_noticed() {
+        for len in [6, 1800, 1952, 1953, MAX_SIGN_BYTES] {
+            let slot = slot(9, &vec![3; len]);
+            let bytes = slot.encode();
+            for sector in 0..bytes.len() / SECTOR_BYTES {
+                let mut bad = bytes.clone();
+                let place = &mut bad[sector * SECTOR_BYTES..][..SECTOR_BYTES];
+                let used = place.iter().any(|byte| *byte != 0);
+                place.fill(0xff);
+                assert_eq!(Slot::read(&bad), Ok((slot.clone(), !used)), "{len}, sector {sector}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_longer_record_left_in_a_slot_is_not_taken_for_the_newest() {
+        let mut bytes = slot(5, &[5; 3000]).encode();
+        let short = slot(7, b"seven");
+        let page = short.encode();
+        bytes[..page.len()].copy_from_slice(&page);
+        assert_eq!(Slot::read(&bytes), Ok((short, true)));
+        // Its own place is all that a slot has to say: the other slot has 6.
+        bytes[..PAGE_BYTES].fill(0);
+        assert_eq!(Slot::read(&bytes).unwrap().0.seq, 5);
     }
 
     #[test]
@@ -300,7 +373,7 @@ mod tests {
         page[4] = 2;
         let digest = hash(&page[..64], b"");
         page[64..96].copy_from_slice(&digest);
-        dir.set_bytes(VOTE_LOCK, [page.as_slice(), &page].concat());
+        dir.set_bytes(VOTE_LOCK, page);
         let opened = VoteLock::open(Arc::new(dir), CHAIN);
         assert!(matches!(opened.err(), Some(StoreError::NewerFormat { version: 2, .. })));
     }
@@ -313,12 +386,11 @@ mod tests {
             lock.write(seq, 0, &seq.to_le_bytes()).unwrap();
             let after = dir.bytes(VOTE_LOCK).unwrap();
             let kept = (0..SLOTS).find(|slot| {
-                let range = slot * PAGE_BYTES..(slot + 1) * PAGE_BYTES;
+                let range = slot * SLOT_BYTES..(slot + 1) * SLOT_BYTES;
                 before[range.clone()] == after[range]
             });
-            let page: [u8; PAGE_BYTES] =
-                after[kept.unwrap() * PAGE_BYTES..][..PAGE_BYTES].try_into().unwrap();
-            assert_eq!(Slot::decode(&page).unwrap().seq, (seq - 1).max(1));
+            let kept = &after[kept.unwrap() * SLOT_BYTES..][..SLOT_BYTES];
+            assert_eq!(Slot::read(kept).unwrap().0.seq, (seq - 1).max(1));
             assert_eq!(newest(&dir).seq, seq);
         }
     }
@@ -348,7 +420,7 @@ mod tests {
         assert!(matches!(found(&dir), Found::Damaged));
         let one = slot(4, b"four").encode();
         dir.set_bytes(VOTE_LOCK, one);
-        assert!(matches!(found(&dir), Found::Slots { other: None, .. }));
+        assert!(matches!(found(&dir), Found::Slots { whole: false, .. }));
     }
 
     #[test]

@@ -12,21 +12,22 @@
 //! Transactions commit with `Durability::Immediate` and `quick_repair`: two flushes, and a start after a crash that
 //! does not read the file through.
 
-use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use redb::{
-    Database, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction,
-};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
-use crate::disk::{Dir, Disk};
+use crate::checked::Checked;
+use crate::disk::Dir;
 use crate::error::{Result, StoreError};
 use crate::meta::{BadMeta, Meta, Row};
+use crate::sums::BadSums;
 
 /// Name of the database, relative to the data directory.
 pub(crate) const STATE_FILE: &str = "state.redb";
+/// What is wrong with a file whose checksums say so.
+const NOT_AS_WRITTEN: &str = "a page is not what was written to it";
 /// Heights that share one group of the transaction index.
 const TX_GROUP_HEIGHTS: u64 = 16_384;
 const META_KEY: &str = "meta";
@@ -43,48 +44,6 @@ const TXS: TableDefinition<'_, TxKey, ()> = TableDefinition::new("txs");
 /// First 8 bytes of a transaction id, its block's height, its index in the block.
 pub(crate) type TxId = ([u8; 8], u64, u32);
 
-/// One [`Disk`] as redb's storage.
-struct Backend<F: Disk> {
-    file: Mutex<F>,
-    len: Arc<AtomicU64>,
-}
-
-impl<F: Disk> fmt::Debug for Backend<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Backend")
-    }
-}
-
-impl<F: Disk> Backend<F> {
-    fn with<T>(&self, act: impl FnOnce(&F) -> io::Result<T>) -> io::Result<T> {
-        act(&self.file.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl<F: Disk> StorageBackend for Backend<F> {
-    fn len(&self) -> io::Result<u64> {
-        self.with(Disk::len)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.with(|file| file.read_at(out, offset))
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.with(|file| file.set_len(len))?;
-        self.len.store(len, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.with(Disk::sync)
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.with(|file| file.write_at(data, offset))
-    }
-}
-
 /// The state database.
 pub(crate) struct State {
     database: Database,
@@ -100,9 +59,12 @@ pub(crate) struct Checkpoint<'a> {
 }
 
 impl State {
-    /// Creates the database, with its meta row. Durable when it returns, less the directory entry.
-    pub(crate) fn create<D: Dir>(dir: &D, cache_bytes: usize, meta: &Meta) -> Result<()> {
-        let state = Self::open_database(dir, cache_bytes, true)?;
+    /// Creates the database, with its meta row. Durable when it returns, less the directory entries.
+    pub(crate) fn create<D: Dir>(dir: &Arc<D>, cache_bytes: usize, meta: &Meta) -> Result<()> {
+        let path = dir.describe(STATE_FILE);
+        let file = Checked::create(Arc::clone(dir), STATE_FILE);
+        let file = file.map_err(|e| StoreError::io("create", path.clone(), e))?;
+        let state = Self::open_database(path, file, cache_bytes)?;
         state.write(|txn| {
             txn.open_table(META)?.insert(META_KEY, meta.encode().as_slice())?;
             txn.open_table(LEAVES)?;
@@ -114,8 +76,14 @@ impl State {
     }
 
     /// Opens the database and reads the meta row.
-    pub(crate) fn open<D: Dir>(dir: &D, cache_bytes: usize) -> Result<(Self, Meta)> {
-        let state = Self::open_database(dir, cache_bytes, false)?;
+    pub(crate) fn open<D: Dir>(dir: &Arc<D>, cache_bytes: usize) -> Result<(Self, Meta)> {
+        let path = dir.describe(STATE_FILE);
+        let file = Checked::open(Arc::clone(dir), STATE_FILE).map_err(|bad| match bad {
+            BadSums::Io(error) => StoreError::io("open", path.clone(), error),
+            BadSums::Newer(version) => StoreError::NewerFormat { path: path.clone(), version },
+            BadSums::Damaged => StoreError::StateDamaged { path: path.clone(), what: NOT_AS_WRITTEN },
+        })?;
+        let state = Self::open_database(path, file, cache_bytes)?;
         let bytes = state.read(|txn| {
             let table = match txn.open_table(META) {
                 Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -130,15 +98,9 @@ impl State {
         }
     }
 
-    fn open_database<D: Dir>(dir: &D, cache_bytes: usize, create: bool) -> Result<Self> {
-        let path = dir.describe(STATE_FILE);
-        let failed = |e| StoreError::io("open", path.clone(), e);
-        let file = dir.open(STATE_FILE, create).map_err(failed)?;
-        file.sync().map_err(failed)?;
-        file.forget_cached().map_err(failed)?;
-        let len = Arc::new(AtomicU64::new(file.len().map_err(failed)?));
-        let backend = Backend { file: Mutex::new(file), len: Arc::clone(&len) };
-        let opened = Database::builder().set_cache_size(cache_bytes).create_with_backend(backend);
+    fn open_database<D: Dir>(path: String, file: Checked<D>, cache_bytes: usize) -> Result<Self> {
+        let len = file.shared_len();
+        let opened = Database::builder().set_cache_size(cache_bytes).create_with_backend(file);
         let database = opened.map_err(|e| failed_state(&path, e.into()))?;
         Ok(Self { database, path, len })
     }
@@ -296,6 +258,11 @@ fn prefix_of(hash: &[u8; 32]) -> u64 {
 
 fn failed_state(path: &str, source: redb::Error) -> StoreError {
     match source {
+        redb::Error::Io(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+        {
+            StoreError::StateDamaged { path: path.to_owned(), what: NOT_AS_WRITTEN }
+        }
         redb::Error::Io(error) => StoreError::io("use", path.to_owned(), error),
         source => StoreError::State { path: path.to_owned(), source: Box::new(source) },
     }

@@ -127,7 +127,7 @@ impl<D: Dir> Store<D> {
         {
             return self.persist_signer(sign);
         }
-        self.log.check_size(&[&[0; 4], sign, &hash, block])?;
+        self.log.check_size(Kind::Vote, sign, &[&hash, block])?;
         if self.signer.write_both {
             self.slot_vote(sign)?;
         }
@@ -152,18 +152,17 @@ impl<D: Dir> Store<D> {
     }
 
     fn log_vote(&mut self, height: u64, sign: &[u8], block: &[&[u8]]) -> Result<Placed> {
-        let len = (sign.len() as u32).to_le_bytes();
-        let parts = [&[len.as_slice(), sign], block].concat();
-        let placed = self.append(Kind::Vote, height, &parts)?;
+        let placed = self.append(Kind::Vote, height, sign, block)?;
         self.log.sync()?;
         self.signer.mark = self.signer.seq;
         self.signer.only_in_log = Some(sign.to_vec());
         Ok(placed)
     }
 
-    fn append(&mut self, kind: Kind, height: u64, parts: &[&[u8]]) -> Result<Placed> {
+    fn append(&mut self, kind: Kind, height: u64, sign: &[u8], parts: &[&[u8]]) -> Result<Placed> {
         let seq = self.signer.seq + 1;
-        let placed = self.log.append(&NewRecord { kind, height, seq, signer: self.signer.mark }, parts)?;
+        let placed =
+            self.log.append(&NewRecord { kind, height, seq, signer: self.signer.mark }, sign, parts)?;
         self.signer.seq = seq;
         Ok(placed)
     }
@@ -181,7 +180,7 @@ impl<D: Dir> Store<D> {
             if known.map_or(Ok(false), |placed| self.holds_block(placed.pos, hash))? {
                 return Ok(());
             }
-            let placed = self.append(Kind::Block, height, &[&hash, block])?;
+            let placed = self.append(Kind::Block, height, &[], &[&hash, block])?;
             self.index.add_block(height, hash, placed);
             return Ok(());
         }
@@ -189,7 +188,7 @@ impl<D: Dir> Store<D> {
         let row = self.row(height)?.filter(|row| row.hash == hash);
         let row = row.ok_or(StoreError::OutOfOrder { height, expected })?;
         if !self.holds_block(row.block, hash)? {
-            let placed = self.append(Kind::Block, height, &[&hash, block])?;
+            let placed = self.append(Kind::Block, height, &[], &[&hash, block])?;
             self.index.repair(height, Row { block: placed.pos, ..row });
         }
         Ok(())
@@ -219,7 +218,7 @@ impl<D: Dir> Store<D> {
                 if self.holds_commit(row.commit, hash)? {
                     return Ok(());
                 }
-                let placed = self.append(Kind::Commit, height, &[&hash, certificate])?;
+                let placed = self.append(Kind::Commit, height, &[], &[&hash, certificate])?;
                 if height <= self.index.state_height() {
                     self.index.repair(height, Row { commit: placed.pos, ..row });
                 } else {
@@ -228,7 +227,7 @@ impl<D: Dir> Store<D> {
                 return Ok(());
             }
         }
-        let placed = self.append(Kind::Commit, height, &[&hash, certificate])?;
+        let placed = self.append(Kind::Commit, height, &[], &[&hash, certificate])?;
         let known = self.index.add_commit(height, hash, placed);
         debug_assert!(known, "looked up above");
         Ok(())

@@ -129,6 +129,7 @@ impl Cluster {
             node_key: secret(2, i),
             validator_key: Some(secret(3, i)),
             timing: Timing::default(),
+            verifier: Arc::new(trustnet_engine::verifier::Ed25519::new([i as u8; 32])),
             seed: [i as u8; 32],
         }
     }

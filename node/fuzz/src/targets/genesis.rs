@@ -1,10 +1,12 @@
 //! Genesis files.
 
+use std::sync::Arc;
+
 use trustnet_engine::chain::Chain;
 use trustnet_ledger::{Genesis, Ledger, Root, RootRef, codec};
 
 use crate::memory::bounded;
-use crate::world::{GENESIS, SEED, validator_id};
+use crate::world::{GENESIS, VERIFIER, validator_id};
 
 /// Runs one input.
 pub fn run(data: &[u8]) {
@@ -30,7 +32,7 @@ pub fn run(data: &[u8]) {
     let ledger = Ledger::genesis(&genesis).expect("a checked genesis gives a ledger");
     let loaded = Ledger::load(&genesis, ledger.leaves()).expect("its leaves are a checkpoint");
     assert_eq!(loaded.state_root(), ledger.state_root());
-    let chain = Chain::genesis(&genesis, SEED).expect("and a chain");
+    let chain = Chain::genesis(&genesis, Arc::clone(&VERIFIER)).expect("and a chain");
     assert_eq!(chain.deciders().len(), genesis.validators.len());
 }
 

@@ -15,7 +15,7 @@ use trustnet_engine::signer::SignRecord;
 use trustnet_ledger::codec;
 
 use crate::memory::bounded;
-use crate::world::{CHAIN_ID, HISTORY, KEYS};
+use crate::world::{CHAIN_ID, HISTORY, KEYS, VERIFIER};
 
 /// The longest input that is made by repeating a byte: what a stream of the network lets through.
 const MAX_STRETCHED_BYTES: usize = 2 * 1024 * 1024;
@@ -86,7 +86,8 @@ fn decode(kind: u8, bytes: &[u8]) {
         }
         EVIDENCE => {
             if let Some(evidence) = canonical::<Evidence>(bytes, 1_024) {
-                let _ = (evidence.height(), evidence.validator(), evidence.proves(CHAIN_ID));
+                let _ =
+                    (evidence.height(), evidence.validator(), evidence.proves(CHAIN_ID, VERIFIER.as_ref()));
             }
         }
         _ => drop(canonical::<Tip>(bytes, bytes.len())),

@@ -3,8 +3,9 @@
 #![allow(dead_code, clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
-use trustnet_store::{Dir, Options, Recovered, Result, Signer, Store};
+use trustnet_store::{Dir, MemDir, Options, Recovered, Result, Signer, Store, initialise};
 
 pub const CHAIN: [u8; 32] = [0x11; 32];
 pub const HEIGHTS: u64 = 26;
@@ -20,6 +21,64 @@ pub fn options() -> Options {
         log_key: Some([0x22; 32]),
         ..Options::default()
     }
+}
+
+/// An initialised directory.
+pub fn fresh() -> MemDir {
+    static INITIALISED: OnceLock<MemDir> = OnceLock::new();
+    let initialised = INITIALISED.get_or_init(|| {
+        let dir = MemDir::new();
+        initialise(&dir, options(), CHAIN).unwrap();
+        dir
+    });
+    initialised.duplicate()
+}
+
+/// Whether the long sweeps were asked for: `TRUSTNET_STORE_SWEEP=1`.
+pub fn long_sweep() -> bool {
+    std::env::var_os("TRUSTNET_STORE_SWEEP").is_some()
+}
+
+/// Combinations of outcomes of a power cut: all of them if there are at most `limit`, else nothing kept, the first
+/// few kept, each kept alone, each lost alone, and `limit` drawn ones.
+pub fn combinations(outcomes: &[usize], limit: usize) -> Vec<Vec<usize>> {
+    let none = vec![0; outcomes.len()];
+    let newest = |at: usize| outcomes[at].min(2) - 1;
+    let all = (0..outcomes.len()).map(newest).collect::<Vec<_>>();
+    let total = outcomes.iter().try_fold(1usize, |total, count| total.checked_mul(*count));
+    if total.is_some_and(|total| total <= limit) {
+        let mut found = vec![Vec::new()];
+        for count in outcomes {
+            let longer = |start: &Vec<usize>| {
+                let start = start.clone();
+                (0..*count).map(move |last| [start.as_slice(), &[last]].concat()).collect::<Vec<_>>()
+            };
+            found = found.iter().flat_map(longer).collect();
+        }
+        return found;
+    }
+    let mut found = vec![none.clone(), all.clone()];
+    for at in 0..outcomes.len() {
+        let (mut prefix, mut alone, mut but) = (none.clone(), none.clone(), all.clone());
+        prefix[..at].copy_from_slice(&all[..at]);
+        (alone[at], but[at]) = (outcomes[at] - 1, 0);
+        found.extend([prefix, alone, but]);
+    }
+    let mut random = 7u64;
+    for _ in 0..limit {
+        let draw = |count: &usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) as usize % count
+        };
+        found.push(outcomes.iter().map(draw).collect());
+    }
+    found
+}
+
+/// Cuts the power with this combination of outcomes.
+pub fn crash(dir: &MemDir, outcomes: &[usize]) {
+    let mut outcomes = outcomes.iter();
+    dir.crash_with(|_| *outcomes.next().unwrap());
 }
 
 pub fn hash(height: u64, round: u8) -> [u8; 32] {
@@ -201,6 +260,20 @@ pub fn checkpoint<D: Dir>(store: &mut Store<D>, model: &mut Model, height: u64) 
     store.checkpoint(height, changes.into_iter(), &[])?;
     model.state_acked = height;
     model.durable();
+    Ok(())
+}
+
+/// The life of a store: an open, votes, blocks, certificates, checkpoints, new segments, pruning and recycled
+/// segments, a stop, an open in the middle of everything, and the same again. Ends with a vote and a checkpoint.
+pub fn live(dir: &MemDir, model: &mut Model) -> Result<()> {
+    for heights in [HEIGHTS / 2, HEIGHTS] {
+        let (mut store, recovered) = Store::open(dir.clone(), options(), CHAIN)?;
+        model.resume(&mut store, &recovered);
+        run(&mut store, model, heights)?;
+        store.prepare_spare()?;
+        vote(&mut store, model)?;
+        checkpoint(&mut store, model, heights)?;
+    }
     Ok(())
 }
 

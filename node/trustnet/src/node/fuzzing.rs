@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::{broadcast, mpsc};
 use trustnet_engine::block::{Block, Commit};
+use trustnet_engine::verifier::Ed25519;
 use trustnet_engine::{Config, Engine, Input, Now, Output, Recovered, SignerState, Timing};
 use trustnet_ledger::codec;
 use trustnet_ledger::crypto::SecretKey;
@@ -39,6 +40,7 @@ pub async fn still_node(
         node_key: node_key.clone(),
         validator_key: Some(validator_key.clone()),
         timing: Timing::default(),
+        verifier: Arc::new(Ed25519::new([0; 32])),
         seed: [0; 32],
     };
     let recovered = Recovered { leaves: Vec::new(), signer: SignerState::Fresh };

@@ -8,10 +8,10 @@ use trustnet_engine::message::{MAX_MESSAGE_BYTES, Message, WireProposal, WireVot
 use trustnet_engine::signer::SignRecord;
 use trustnet_ledger::SignedTransaction;
 use trustnet_ledger::codec;
-use trustnet_ledger::crypto::{Hash32, verify_many};
+use trustnet_ledger::crypto::Hash32;
 
-use super::{ME, Machine};
-use crate::world::{CHAIN_ID, KEYS, SEED};
+use super::{Machine, own_key};
+use crate::world::{CHAIN_ID, VERIFIER};
 
 /// More outputs of one step than any input could ask for.
 const MAX_OUTPUTS: usize = 2_000;
@@ -101,7 +101,7 @@ impl Machine {
             value: wire.value.map(|id| bft::ValueId(id.0)),
             validator: wire.validator,
         };
-        if !KEYS[ME].validator.public().verify(&vote_sign_bytes(CHAIN_ID, &vote), &wire.signature) {
+        if !VERIFIER.verify(&own_key(), &vote_sign_bytes(CHAIN_ID, &vote), &wire.signature) {
             return;
         }
         let slot = (wire.height, wire.round, wire.precommit);
@@ -125,7 +125,7 @@ impl Machine {
             pol_round: wire.pol_round,
             proposer: wire.proposer,
         };
-        if !KEYS[ME].validator.public().verify(&proposal_sign_bytes(CHAIN_ID, &proposal), &wire.signature) {
+        if !VERIFIER.verify(&own_key(), &proposal_sign_bytes(CHAIN_ID, &proposal), &wire.signature) {
             return;
         }
         let slot = (height, wire.round);
@@ -149,10 +149,7 @@ impl Machine {
             .map(|tx| SignedTransaction::decode(tx).expect("transactions of a block decode"))
             .map(|tx| tx.signature_check(CHAIN_ID))
             .collect();
-        assert!(
-            verify_many(&checks, SEED).into_iter().all(|holds| holds),
-            "an unsigned transaction is committed"
-        );
+        assert!(VERIFIER.all_valid(&checks), "an unsigned transaction is committed");
         let execution = self.mirror.validate(block).expect("a committed block is valid");
         let leaves = self.mirror.append(block, commit, execution);
         assert_eq!(leaves, done.leaves);

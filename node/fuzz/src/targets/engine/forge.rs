@@ -14,8 +14,9 @@ use trustnet_ledger::codec;
 use trustnet_ledger::crypto::{Hash32, Signature};
 use trustnet_ledger::{Action, Category};
 
-use super::{ME, Machine};
+use super::{Machine, own_key};
 use crate::script::Script;
+use crate::verdicts;
 use crate::world::{self, CHAIN_ID, KEYS, VALIDATORS};
 
 /// Blocks kept for one height.
@@ -105,7 +106,7 @@ impl Machine {
 
     /// The vote as its validator signs it; ours, and those of strangers, get a signature that does not hold.
     fn wire_vote(&self, vote: &bft::Vote) -> WireVote {
-        let own = self.mirror.position(&KEYS[ME].validator.public()) == Some(vote.validator);
+        let own = self.mirror.position(&own_key()) == Some(vote.validator);
         let signature = if own { None } else { world::sign_vote(&self.mirror, vote) };
         WireVote {
             precommit: vote.kind == bft::VoteKind::Precommit,
@@ -206,14 +207,13 @@ impl Machine {
         let proposal = bft::Proposal { height, round, value, pol_round, proposer: u16::from(proposer) };
         let (key, _) = *self.mirror.deciders().get(usize::from(proposer))?;
         let message = proposal_sign_bytes(CHAIN_ID, &proposal);
-        let secret =
-            world::validator_secret(&key).filter(|secret| secret.public() != KEYS[ME].validator.public());
+        let secret = world::validator_secret(&key).filter(|secret| secret.public() != own_key());
         let polka = pol_round.map(|round| self.certificate(script, bft::VoteKind::Prevote, round));
         Some(Message::Proposal(Box::new(WireProposal {
             round,
             pol_round,
             proposer: u16::from(proposer),
-            signature: secret.map_or(Signature([2; 64]), |secret| secret.sign(&message)),
+            signature: secret.map_or(Signature([2; 64]), |secret| verdicts::sign(secret, &message)),
             header: block.header.clone(),
             last_commit: block.last_commit.clone(),
             evidence: block.evidence.clone(),
@@ -239,7 +239,7 @@ impl Machine {
             byte => (self.now.unix_ms / 30_000 + u64::from(byte % 8)).saturating_sub(4),
         };
         let height = self.some_height(script);
-        let signature = KEYS[who].node.sign(&heartbeat_sign_bytes(CHAIN_ID, slot, height));
+        let signature = verdicts::sign(&KEYS[who].node, &heartbeat_sign_bytes(CHAIN_ID, slot, height));
         Message::Heartbeat(Heartbeat { slot, height, signature })
     }
 
@@ -250,7 +250,7 @@ impl Machine {
         let vote = |value: Option<Hash32>| {
             let value = value.map(|id| bft::ValueId(id.0));
             let vote = bft::Vote { kind, height, round, value, validator: 0 };
-            let signature = secret.sign(&trustnet_engine::block::vote_sign_bytes(CHAIN_ID, &vote));
+            let signature = verdicts::sign(secret, &trustnet_engine::block::vote_sign_bytes(CHAIN_ID, &vote));
             bft::SignedVote { vote, signature: bft::Signature(signature.0) }
         };
         Evidence::from_votes(secret.public(), &vote(None), &vote(Some(Hash32([script.byte(); 32]))))
@@ -273,7 +273,7 @@ impl Machine {
     fn synced(&self, script: &mut Script<'_>) -> Option<(Bytes, Bytes)> {
         let block = self.some_block(script)?;
         // Without our own signature: we sign for ourselves.
-        let own = self.mirror.position(&KEYS[ME].validator.public()).unwrap_or(VALIDATORS as u16);
+        let own = self.mirror.position(&own_key()).unwrap_or(VALIDATORS as u16);
         let who = !script.byte() & !(1 << own);
         let round = Self::some_round(script);
         let mut commit: Commit = world::commit(&self.mirror, block.header.id(), round, who);

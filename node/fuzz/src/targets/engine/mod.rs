@@ -9,7 +9,7 @@ mod forge;
 mod seeds;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use trustnet_engine::block::{Block, Commit};
@@ -17,10 +17,10 @@ use trustnet_engine::chain::Chain;
 use trustnet_engine::message::Message;
 use trustnet_engine::{Config, Engine, Input, Now, Output, Recovered, SignerState, TimerId, Timing};
 use trustnet_ledger::codec;
-use trustnet_ledger::crypto::{Hash32, PublicKey, SignatureCheck, verify_many};
+use trustnet_ledger::crypto::{Hash32, PublicKey, SignatureCheck};
 
 use crate::script::Script;
-use crate::world::{self, GENESIS, KEYS, SEED, START_MS, VALIDATORS};
+use crate::world::{self, GENESIS, KEYS, SEED, START_MS, VALIDATORS, VERIFIER};
 
 pub use seeds::seeds;
 
@@ -65,7 +65,12 @@ struct Machine {
 /// Runs one input.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
-    let mut machine = Machine::new(script.byte() % 16 == 15);
+    let first = script.byte() % 16;
+    let mut machine = Machine::new(first == 15);
+    if first < 14 {
+        // It has heard what others saw of it; otherwise it is still listening.
+        machine.feed(Input::Timer(TimerId::Listen));
+    }
     for _ in 0..MAX_STEPS {
         if script.is_over() {
             break;
@@ -79,12 +84,19 @@ fn peer_key(index: usize) -> PublicKey {
     KEYS.get(index).map_or_else(|| world::secret(2, 99).public(), |keys| keys.node.public())
 }
 
+/// The replica's own voting key.
+fn own_key() -> PublicKey {
+    static KEY: LazyLock<PublicKey> = LazyLock::new(|| KEYS[ME].validator.public());
+    *KEY
+}
+
 fn boot(disk: &Disk) -> Engine {
     let config = Config {
         genesis: Arc::clone(&GENESIS),
         node_key: KEYS[ME].node.clone(),
         validator_key: Some(KEYS[ME].validator.clone()),
         timing: Timing::default(),
+        verifier: Arc::clone(&VERIFIER),
         seed: SEED,
     };
     let signer = match (&disk.signer, disk.lost) {
@@ -225,7 +237,10 @@ impl Machine {
     /// Answers the oldest job of signature checks.
     fn verify(&mut self) {
         if let Some((job, checks)) = self.jobs.pop_front() {
-            self.feed(Input::Verified { job, results: verify_many(&checks, SEED) });
+            let holds =
+                |check: &SignatureCheck| VERIFIER.verify(&check.key, &check.message, &check.signature);
+            let results = checks.iter().map(holds).collect();
+            self.feed(Input::Verified { job, results });
         }
     }
 
