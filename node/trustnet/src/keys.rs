@@ -218,7 +218,8 @@ fn check_mode(_: &Path, _: &fs::File) -> Result<(), KeyError> {
     Ok(())
 }
 
-fn parse(text: &str) -> Result<(Role, SecretKey), String> {
+/// Reads the text of a key file; the problem never quotes it.
+pub(crate) fn parse(text: &str) -> Result<(Role, SecretKey), String> {
     if text.len() as u64 > MAX_KEY_FILE_BYTES {
         return Err(format!("the file is longer than the {MAX_KEY_FILE_BYTES} bytes of a key file"));
     }

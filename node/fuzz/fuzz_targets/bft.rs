@@ -1,0 +1,2 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(init: trustnet_fuzz::begin("bft"), |data: &[u8]| trustnet_fuzz::targets::bft::run(data));

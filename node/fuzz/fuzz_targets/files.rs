@@ -1,0 +1,2 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(init: trustnet_fuzz::begin("files"), |data: &[u8]| trustnet_fuzz::targets::files::run(data));

@@ -1,0 +1,2 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(init: trustnet_fuzz::begin("ledger"), |data: &[u8]| trustnet_fuzz::targets::ledger::run(data));
