@@ -7,7 +7,7 @@ use crate::behaviour::Behaviour;
 use crate::tally::{Group, Tally};
 
 /// From this many runs on, everything must have run.
-pub const MIN_RUNS: u64 = 500;
+pub const MIN_RUNS: u64 = 1_000;
 
 const FAULTS: [&str; 24] = [
     "partition",
