@@ -250,6 +250,7 @@ impl Storm {
             found.records,
         ));
         assert!(acknowledged.len() >= self.tally.kills, "there was hardly any load");
+        assert!(found.records as u64 > found.height, "the nodes wrote down too little");
         assert!(found.heights_overheard * 10 > found.height * 9, "the recorder missed too much");
     }
 }
