@@ -84,7 +84,10 @@ fn same_on_all_nodes(net: &TestNet, heights: &[u64]) -> Vec<Value> {
     let params: Vec<Value> = heights.iter().map(|height| json!({ "height": height.to_string() })).collect();
     let of = |node: usize| -> Vec<Value> {
         let answers = net.client(node).batch("block", &params).unwrap();
-        answers.into_iter().map(|answer| answer.unwrap_or_else(|error| panic!("node {node}: {error}"))).collect()
+        answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(|error| panic!("node {node}: {error}")))
+            .collect()
     };
     let first = of(0);
     for node in 1..net.len() {
@@ -125,7 +128,10 @@ fn commits(net: &TestNet, heights: &[u64], blocks: &[Value], slots: &mut Slots) 
                 slots.note_signed_vote(&vote, &signature, &format!("commit on node {node}")).unwrap();
                 count += 1;
             }
-            assert!(3 * count > 2 * net.len(), "the commit of height {height} on node {node} has {count} signatures");
+            assert!(
+                3 * count > 2 * net.len(),
+                "the commit of height {height} on node {node} has {count} signatures"
+            );
         }
     }
 }
@@ -151,7 +157,8 @@ pub fn complaints(net: &TestNet) -> Vec<String> {
     for node in 0..net.len() {
         let log = std::fs::read(net.log_file(node)).unwrap();
         for line in String::from_utf8_lossy(&log).lines() {
-            let is_complaint = [" WARN ", " ERROR ", "panicked at", "peer punished"].iter().any(|word| line.contains(word));
+            let is_complaint =
+                [" WARN ", " ERROR ", "panicked at", "peer punished"].iter().any(|word| line.contains(word));
             if is_complaint {
                 found.push(format!("node {node}: {line}"));
             }

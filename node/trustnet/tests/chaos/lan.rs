@@ -67,10 +67,8 @@ impl Lan {
     /// Lays all cables.
     pub fn build() -> Self {
         assert!(is_inside(), "the machine's own network is not ours to change");
-        let mut script = format!(
-            "link add lan type bridge\nlink set lan up\naddress add {}/24 dev lan\n",
-            Self::OWN
-        );
+        let mut script =
+            format!("link add lan type bridge\nlink set lan up\naddress add {}/24 dev lan\n", Self::OWN);
         for node in 0..NODES {
             script += &format!(
                 "netns add node-{node}\n\

@@ -85,7 +85,10 @@ impl Load {
         for signer in std::mem::take(&mut self.signers) {
             while !signer.is_finished() {
                 let refusals = self.book.refusals.lock().unwrap();
-                assert!(Instant::now() < end, "a transaction is not acknowledged within {LAST_ANSWER:?}: {refusals:?}");
+                assert!(
+                    Instant::now() < end,
+                    "a transaction is not acknowledged within {LAST_ANSWER:?}: {refusals:?}"
+                );
                 drop(refusals);
                 std::thread::sleep(Duration::from_millis(20));
             }

@@ -42,14 +42,17 @@ struct Heard {
 impl Recorder {
     /// Listens at `listen` as a peer of the chain of `genesis`.
     pub fn start(listen: SocketAddr, genesis: &Genesis, slots: Arc<Mutex<Slots>>) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let secret = SecretKey::from_seed(&[77; 32]);
         let config = Config::new(secret, listen, genesis.hash(), genesis.chain_id.clone());
         let (network, events) = runtime.block_on(Network::start(config)).unwrap();
         let address = format!("{}@{}", network.id(), network.local_addr());
         let heard = Arc::<Heard>::default();
         let names = genesis.validators.iter().map(|v| (PeerId(v.node_key), v.name.clone())).collect();
-        runtime.spawn(Listener { network, names, slots, heard: heard.clone(), rounds: BTreeMap::new() }.run(events));
+        runtime.spawn(
+            Listener { network, names, slots, heard: heard.clone(), rounds: BTreeMap::new() }.run(events),
+        );
         Self { runtime: Some(runtime), address, heard }
     }
 
@@ -110,7 +113,8 @@ impl Listener {
     fn on_frame(&mut self, peer: PeerId, bytes: &[u8]) {
         self.heard.messages.fetch_add(1, Ordering::Relaxed);
         let source = self.names.get(&peer).map_or("a stranger", String::as_str);
-        let noted = Message::decode(bytes).map_err(|error| format!("{source} sent a malformed message: {error}"));
+        let noted =
+            Message::decode(bytes).map_err(|error| format!("{source} sent a malformed message: {error}"));
         let noted = noted.and_then(|message| {
             let shown = match &message {
                 Message::Status(status) => (status.height + 1, status.round.unwrap_or(0)),
@@ -132,7 +136,8 @@ impl Listener {
         for (peer, &(height, latest)) in &self.rounds {
             for round in latest.saturating_sub(ROUNDS_ASKED - 1)..=latest {
                 let nothing = [0; MAX_VALIDATORS / 64];
-                let holding = Holding { height, round, proposal: false, prevotes: nothing, precommits: nothing };
+                let holding =
+                    Holding { height, round, proposal: false, prevotes: nothing, precommits: nothing };
                 self.network.send(peer, Class::Consensus, Message::Holding(holding).encode());
             }
         }

@@ -108,7 +108,9 @@ impl Slots {
             Message::Vote(vote) => self.note_vote(vote, source),
             Message::Certificate(certificate) => self.note_certificate(certificate, source),
             Message::Proposal(proposal) => self.note_proposal(proposal, source),
-            Message::Evidence(evidence) => Err(format!("{source} passes on evidence of double-signing: {evidence:?}")),
+            Message::Evidence(evidence) => {
+                Err(format!("{source} passes on evidence of double-signing: {evidence:?}"))
+            }
             _ => Ok(()),
         }
     }
@@ -242,7 +244,8 @@ mod tests {
     #[test]
     fn two_values_in_one_slot_contradict_whoever_tells_of_them() {
         let (mut slots, keys) = slots();
-        for (validator, value, round) in [(0, Some(1), 0), (1, Some(2), 0), (0, Some(2), 1), (0, Some(1), 0)] {
+        for (validator, value, round) in [(0, Some(1), 0), (1, Some(2), 0), (0, Some(2), 1), (0, Some(1), 0)]
+        {
             let message = vote(&keys[usize::from(validator)], validator, value, round);
             slots.note_message(&message, "a").unwrap();
         }
@@ -250,7 +253,10 @@ mod tests {
         slots.note_message(&vote(&keys[0], 0, None, 0), "b").unwrap();
         assert_eq!(slots.contradictions().len(), 1);
         let told = &slots.contradictions()[0];
-        assert!(told.contains("height 5 round 0") && told.contains("(a)") && told.contains("nil (b)"), "{told}");
+        assert!(
+            told.contains("height 5 round 0") && told.contains("(a)") && told.contains("nil (b)"),
+            "{told}"
+        );
         assert_eq!(slots.signers(5, Step::Precommit), 2);
     }
 

@@ -13,7 +13,7 @@ use crate::common::{Place, TestNet, wait_or};
 use crate::disk;
 use crate::lan::Lan;
 use crate::load::Load;
-use crate::plan::{Act, Cut, NODES, others, plan};
+use crate::plan::{Act, Cut, NODES, Wish, others, plan};
 use crate::recorder::Recorder;
 use crate::slots::Slots;
 
@@ -21,6 +21,8 @@ use crate::slots::Slots;
 pub const RECOVERY: Duration = Duration::from_secs(20);
 /// While one node is away, the others must decide a block within this time.
 pub const ONE_AWAY: Duration = Duration::from_secs(15);
+/// What was sent before a cut may still make a block in this time.
+const UNDER_WAY: Duration = Duration::from_secs(1);
 /// Ports are searched from here on.
 const BASE_PORT: u16 = 42_000;
 /// Port of the recorder in the local network.
@@ -41,7 +43,10 @@ pub struct Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kills, stops, cuts, longest_recovery, longest_of } = self;
-        write!(f, "{kills} kills, {stops} stops, {cuts} cuts; longest recovery {longest_recovery:.1?} after: {longest_of}")
+        write!(
+            f,
+            "{kills} kills, {stops} stops, {cuts} cuts; longest recovery {longest_recovery:.1?} after: {longest_of}"
+        )
     }
 }
 
@@ -58,7 +63,7 @@ pub struct Storm {
 
 impl Storm {
     /// Makes and starts the nodes: in `lan`, or all on loopback.
-    pub fn gather(program: &str, seed: u64, lan: Option<Lan>) -> Self {
+    pub fn gather(program: &str, lan: Option<Lan>) -> Self {
         let mut net = TestNet::create(program, NODES, BASE_PORT);
         let genesis = net.genesis();
         let keys = genesis.validators.iter().map(|validator| validator.validator_key).collect();
@@ -74,12 +79,13 @@ impl Storm {
         };
         net.settle(places, &[recorder.address().to_owned()], Level::Debug);
         net.boot_all();
-        Self { seed, net, lan, slots, recorder, tally: Tally::default(), began: Instant::now() }
+        Self { seed: 0, net, lan, slots, recorder, tally: Tally::default(), began: Instant::now() }
     }
 
     /// All acts of the plan under load, then the reckoning.
-    pub fn rage(mut self, kills: usize) {
-        let acts = plan(self.seed, kills, self.lan.is_some());
+    pub fn rage(mut self, wish: Wish) {
+        self.seed = wish.seed;
+        let acts = plan(wish);
         let load = Load::start(&self.net, self.seed);
         self.recover("the start");
         let mut dice = crate::dice::Dice::new(self.seed, 1);
@@ -136,18 +142,21 @@ impl Storm {
     }
 
     fn cut(&mut self, cut: Cut, held: Duration, kill: Option<usize>) {
-        let lan = self.lan.as_ref().unwrap();
-        lan.cut(cut);
+        self.lan.as_ref().unwrap().cut(cut);
         let begun = Instant::now();
         if let Some(victim) = kill {
             self.kill(&[victim]);
             self.boot(&[victim]);
         }
+        std::thread::sleep(UNDER_WAY);
+        let heights = |nodes: &[usize]| nodes.iter().map(|node| self.height_of(*node)).collect::<Vec<_>>();
+        let frozen = if kill.is_none() { cut.frozen() } else { Vec::new() };
+        let before = heights(&frozen);
         // A node that is killed while another one is away is one too many, until it is back.
         self.must_go_on(&cut.core());
         std::thread::sleep(held.saturating_sub(begun.elapsed()));
-        let lan = self.lan.as_ref().unwrap();
-        lan.heal();
+        assert_eq!(heights(&frozen), before, "seed {}: {cut:?} does not cut nodes {frozen:?} off", self.seed);
+        self.lan.as_ref().unwrap().heal();
         self.tally.cuts += 1;
     }
 
@@ -177,11 +186,13 @@ impl Storm {
     }
 
     fn height_of(&self, node: usize) -> Option<u64> {
-        self.net.status(node).and_then(|status| status["sync_info"]["latest_block_height"].as_str()?.parse().ok())
+        self.net
+            .status(node)
+            .and_then(|status| status["sync_info"]["latest_block_height"].as_str()?.parse().ok())
     }
 
     /// Some of these nodes must decide a new block in time.
-    fn must_go_on(&mut self, nodes: &[usize]) {
+    fn must_go_on(&self, nodes: &[usize]) {
         let highest = |storm: &Self| nodes.iter().filter_map(|node| storm.height_of(*node)).max();
         let Some(before) = highest(self) else { return };
         let goes_on = || highest(self).is_some_and(|height| height > before);
@@ -196,7 +207,9 @@ impl Storm {
             let heights: Vec<Option<u64>> = (0..NODES).map(|node| self.height_of(node)).collect();
             let highest = heights.iter().flatten().max().copied();
             before = before.or(highest);
-            before.is_some_and(|before| heights.iter().all(|height| height.is_some_and(|height| height > before)))
+            before.is_some_and(|before| {
+                heights.iter().all(|height| height.is_some_and(|height| height > before))
+            })
         };
         wait_or(RECOVERY, is_back, || self.story(&format!("every node has a new block after {after}")));
         for node in 0..NODES {
@@ -207,7 +220,8 @@ impl Storm {
 
     /// What a failure says: how to see it again, and where the nodes are.
     fn story(&self, what: &str) -> String {
-        let logs: String = (0..NODES).map(|node| format!("\n--- node {node}:\n{}", self.net.log(node))).collect();
+        let logs: String =
+            (0..NODES).map(|node| format!("\n--- node {node}:\n{}", self.net.log(node))).collect();
         format!("{what} (replay with TRUSTNET_CHAOS_SEED={}){logs}", self.seed)
     }
 

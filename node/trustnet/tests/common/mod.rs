@@ -105,7 +105,8 @@ impl TestNet {
             let mut config: Config = home.config().unwrap();
             config.p2p.listen = SocketAddr::new(self.places[i].address, member.ports.p2p);
             config.rpc.listen = SocketAddr::new(self.places[i].address, member.ports.rpc);
-            let others = self.network.nodes.iter().zip(&self.places).filter(|(other, _)| other.id != member.id);
+            let others =
+                self.network.nodes.iter().zip(&self.places).filter(|(other, _)| other.id != member.id);
             let peers = others
                 .map(|(other, place)| format!("{}@{}:{}", other.id, place.address, other.ports.p2p))
                 .chain(more_peers.iter().cloned());
@@ -149,11 +150,7 @@ impl TestNet {
     }
 
     pub fn boot(&mut self, i: usize) {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log_file(i))
-            .unwrap();
+        let log = File::options().create(true).append(true).open(self.log_file(i)).unwrap();
         let mut words = self.places[i].through.clone();
         words.extend([self.program.clone().into(), "run".into(), "--stdin-lifeline".into(), "--home".into()]);
         let child = Command::new(&words[0])
@@ -190,7 +187,12 @@ impl TestNet {
         for &i in victims {
             if let Some(mut child) = self.children[i].take() {
                 let status = child.wait().unwrap();
-                assert_eq!(status.signal(), Some(9), "node {i} ended by itself: {status}; log: {}", self.log(i));
+                assert_eq!(
+                    status.signal(),
+                    Some(9),
+                    "node {i} ended by itself: {status}; log: {}",
+                    self.log(i)
+                );
             }
         }
     }
