@@ -5,6 +5,8 @@
 //!
 //! * `TRUSTNET_CHAOS_SEED=N` does what the storm of seed N did, in the same order.
 //! * `TRUSTNET_CHAOS_KILLS=N` makes it longer or shorter (200 kills if not set).
+//! * `TRUSTNET_CHAOS_LONG_CUT=N` begins with two halves that are cut apart for N seconds. After a minute connections
+//!   are given up, and have to be made anew.
 //! * `TRUSTNET_CHAOS_NAMESPACES=require` fails where namespaces cannot be made; `off` does without.
 
 #![allow(clippy::unwrap_used)]
@@ -25,6 +27,7 @@ mod storm;
 
 use std::time::Duration;
 
+use plan::Wish;
 use storm::{Storm, say};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_trustnet");
@@ -70,14 +73,16 @@ fn four_nodes_weather_a_storm() {
 fn rage(lan: Option<lan::Lan>) {
     let seed = setting("TRUSTNET_CHAOS_SEED").unwrap_or_else(|| common::unix_ms() % 1_000_000);
     let kills = setting("TRUSTNET_CHAOS_KILLS").unwrap_or(KILLS);
+    let long_cut = setting("TRUSTNET_CHAOS_LONG_CUT").map(Duration::from_secs);
     say(&format!(
         "storm of at least {kills} kills; replay with TRUSTNET_CHAOS_SEED={seed} TRUSTNET_CHAOS_KILLS={kills}"
     ));
-    let longest = LONGEST + LONGEST_PER_KILL * u32::try_from(kills).unwrap();
+    let longest = LONGEST + LONGEST_PER_KILL * u32::try_from(kills).unwrap() + long_cut.unwrap_or_default();
     std::thread::spawn(move || {
         std::thread::sleep(longest);
         say(&format!("seed {seed}: the storm hangs, {longest:?} are over"));
         std::process::abort();
     });
-    Storm::gather(PROGRAM, seed, lan).rage(usize::try_from(kills).unwrap());
+    let wish = Wish { seed, kills: usize::try_from(kills).unwrap(), with_cuts: lan.is_some(), long_cut };
+    Storm::gather(PROGRAM, lan).rage(wish);
 }

@@ -46,6 +46,15 @@ impl Cut {
         }
     }
 
+    /// Nodes that cannot learn of any new block while the cut lasts, and that clients still reach.
+    pub fn frozen(self) -> Vec<usize> {
+        match self {
+            Self::Off(node) | Self::Deaf(node) => vec![node],
+            Self::Halves(_) => (0..NODES).collect(),
+            Self::Unplugged(_) | Self::Mute(_) | Self::OneWay(..) => Vec::new(),
+        }
+    }
+
     /// What this kind of cut is called when it is counted or left out.
     pub fn name(self) -> &'static str {
         match self {
@@ -142,8 +151,22 @@ pub fn others(but: &[usize]) -> Vec<usize> {
     (0..NODES).filter(|node| !but.contains(node)).collect()
 }
 
-/// The acts of a storm of at least `kills` kills, and, if links can be cut, of cuts of every kind.
-pub fn plan(seed: u64, kills: usize, with_cuts: bool) -> Vec<Act> {
+/// What a storm is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// Decides everything else.
+    pub seed: u64,
+    /// At least so many.
+    pub kills: usize,
+    /// Whether links can be cut; then every kind of cut is made.
+    pub with_cuts: bool,
+    /// Besides, two halves are cut apart for so long.
+    pub long_cut: Option<Duration>,
+}
+
+/// The acts of a storm.
+pub fn plan(wish: Wish) -> Vec<Act> {
+    let Wish { seed, kills, with_cuts, long_cut } = wish;
     let mut dice = Dice::new(seed, 0);
     let mut acts = Vec::new();
     for _ in 0..kills.div_ceil(25) {
@@ -175,6 +198,9 @@ pub fn plan(seed: u64, kills: usize, with_cuts: bool) -> Vec<Act> {
         acts.push(act);
     }
     dice.shuffle(&mut acts);
+    if let Some(held) = long_cut.filter(|_| with_cuts) {
+        acts.insert(0, Act::Cut { cut: Cut::Halves([0, 1]), held, kill: None });
+    }
     acts
 }
 
@@ -197,12 +223,16 @@ fn kill(dice: &mut Dice) -> Act {
 mod tests {
     use super::*;
 
+    fn acts(seed: u64, with_cuts: bool) -> Vec<Act> {
+        plan(Wish { seed, kills: 200, with_cuts, long_cut: None })
+    }
+
     #[test]
     fn a_seed_decides_everything_and_every_kind_of_act_is_planned() {
-        assert_eq!(plan(7, 200, true), plan(7, 200, true));
-        assert_ne!(plan(7, 200, true), plan(8, 200, true));
+        assert_eq!(acts(7, true), acts(7, true));
+        assert_ne!(acts(7, true), acts(8, true));
         for seed in 0..50 {
-            let acts = plan(seed, 200, true);
+            let acts = acts(seed, true);
             let kills: usize = acts.iter().map(Act::kills).sum();
             assert!((200..220).contains(&kills), "seed {seed}: {kills}");
             for name in CUT_NAMES {
@@ -213,13 +243,13 @@ mod tests {
             assert!(acts.iter().any(|act| whole_house(&act)), "seed {seed}");
             assert!(acts.iter().filter(|act| matches!(act, Act::Stop { .. })).count() == 8);
         }
-        assert!(plan(7, 200, false).iter().all(|act| !matches!(act, Act::Cut { .. })));
+        assert!(acts(7, false).iter().all(|act| !matches!(act, Act::Cut { .. })));
     }
 
     #[test]
     fn most_of_the_time_at_most_one_node_is_down() {
         for seed in 0..50 {
-            let acts = plan(seed, 200, true);
+            let acts = acts(seed, true);
             let one = |act: &&Act| match act {
                 Act::Kill { victims, .. } | Act::Stop { victims, .. } => victims.len() == 1,
                 Act::Cut { cut, .. } => !cut.core().is_empty(),

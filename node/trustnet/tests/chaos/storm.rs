@@ -13,7 +13,7 @@ use crate::common::{Place, TestNet, wait_or};
 use crate::disk;
 use crate::lan::Lan;
 use crate::load::Load;
-use crate::plan::{Act, Cut, NODES, others, plan};
+use crate::plan::{Act, Cut, NODES, Wish, others, plan};
 use crate::recorder::Recorder;
 use crate::slots::Slots;
 
@@ -21,6 +21,8 @@ use crate::slots::Slots;
 pub const RECOVERY: Duration = Duration::from_secs(20);
 /// While one node is away, the others must decide a block within this time.
 pub const ONE_AWAY: Duration = Duration::from_secs(15);
+/// What was sent before a cut may still make a block in this time.
+const UNDER_WAY: Duration = Duration::from_secs(1);
 /// Ports are searched from here on.
 const BASE_PORT: u16 = 42_000;
 /// Port of the recorder in the local network.
@@ -61,7 +63,7 @@ pub struct Storm {
 
 impl Storm {
     /// Makes and starts the nodes: in `lan`, or all on loopback.
-    pub fn gather(program: &str, seed: u64, lan: Option<Lan>) -> Self {
+    pub fn gather(program: &str, lan: Option<Lan>) -> Self {
         let mut net = TestNet::create(program, NODES, BASE_PORT);
         let genesis = net.genesis();
         let keys = genesis.validators.iter().map(|validator| validator.validator_key).collect();
@@ -77,12 +79,13 @@ impl Storm {
         };
         net.settle(places, &[recorder.address().to_owned()], Level::Debug);
         net.boot_all();
-        Self { seed, net, lan, slots, recorder, tally: Tally::default(), began: Instant::now() }
+        Self { seed: 0, net, lan, slots, recorder, tally: Tally::default(), began: Instant::now() }
     }
 
     /// All acts of the plan under load, then the reckoning.
-    pub fn rage(mut self, kills: usize) {
-        let acts = plan(self.seed, kills, self.lan.is_some());
+    pub fn rage(mut self, wish: Wish) {
+        self.seed = wish.seed;
+        let acts = plan(wish);
         let load = Load::start(&self.net, self.seed);
         self.recover("the start");
         let mut dice = crate::dice::Dice::new(self.seed, 1);
@@ -139,18 +142,21 @@ impl Storm {
     }
 
     fn cut(&mut self, cut: Cut, held: Duration, kill: Option<usize>) {
-        let lan = self.lan.as_ref().unwrap();
-        lan.cut(cut);
+        self.lan.as_ref().unwrap().cut(cut);
         let begun = Instant::now();
         if let Some(victim) = kill {
             self.kill(&[victim]);
             self.boot(&[victim]);
         }
+        std::thread::sleep(UNDER_WAY);
+        let heights = |nodes: &[usize]| nodes.iter().map(|node| self.height_of(*node)).collect::<Vec<_>>();
+        let frozen = if kill.is_none() { cut.frozen() } else { Vec::new() };
+        let before = heights(&frozen);
         // A node that is killed while another one is away is one too many, until it is back.
         self.must_go_on(&cut.core());
         std::thread::sleep(held.saturating_sub(begun.elapsed()));
-        let lan = self.lan.as_ref().unwrap();
-        lan.heal();
+        assert_eq!(heights(&frozen), before, "seed {}: {cut:?} does not cut nodes {frozen:?} off", self.seed);
+        self.lan.as_ref().unwrap().heal();
         self.tally.cuts += 1;
     }
 
@@ -186,7 +192,7 @@ impl Storm {
     }
 
     /// Some of these nodes must decide a new block in time.
-    fn must_go_on(&mut self, nodes: &[usize]) {
+    fn must_go_on(&self, nodes: &[usize]) {
         let highest = |storm: &Self| nodes.iter().filter_map(|node| storm.height_of(*node)).max();
         let Some(before) = highest(self) else { return };
         let goes_on = || highest(self).is_some_and(|height| height > before);
@@ -258,6 +264,7 @@ impl Storm {
             found.records,
         ));
         assert!(acknowledged.len() >= self.tally.kills, "there was hardly any load");
+        assert!(found.records as u64 > found.height, "the nodes wrote down too little");
         assert!(found.heights_overheard * 10 > found.height * 9, "the recorder missed too much");
     }
 }
