@@ -291,6 +291,20 @@ impl<const N: usize> Core<N> {
             && self.votes.is_new(vote)
     }
 
+    /// The same for a certificate, whose votes count as a whole: some vote of it is new, or it is of a round that is not
+    /// kept and shows something of use there, a polka or a commit of a round that is long over among them.
+    pub fn is_new_certificate(&self, certificate: &Certificate<N>) -> bool {
+        let &Certificate { kind, height, round, value, .. } = certificate;
+        if height != self.memory.height || round > MAX_ROUND {
+            return false;
+        }
+        if self.votes.tally(round).is_none() {
+            return self.decided.is_none() && (value.is_some() || round > self.memory.round);
+        }
+        let new = |&(validator, _): &(Index, _)| self.is_new(&Vote { kind, height, round, value, validator });
+        certificate.signatures.iter().any(new)
+    }
+
     /// The same for a proposal: right height and proposer, `pol_round < round`, a round of interest, not a duplicate.
     pub fn is_new_proposal(&self, proposal: &Proposal) -> bool {
         proposal.height == self.memory.height

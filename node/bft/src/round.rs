@@ -86,17 +86,14 @@ impl<const N: usize> Core<N> {
             return;
         }
         self.asked = true;
-        match self.memory.valid {
+        if let Some((round, value)) = self.memory.valid {
             // L15, L16: the valid value, not the locked one (pitfall 3).
-            Some((round, value)) => {
-                self.rules.note(Rule::L16Reproposed);
-                self.propose(me, value, Some(round), actions);
-            }
+            self.rules.note(Rule::L16Reproposed);
+            self.propose(me, value, Some(round), actions);
+        } else {
             // L18: `getValue()`.
-            None => {
-                self.rules.note(Rule::L18Asked);
-                emit(actions, Action::GetValue { height: self.memory.height, round: self.memory.round });
-            }
+            self.rules.note(Rule::L18Asked);
+            emit(actions, Action::GetValue { height: self.memory.height, round: self.memory.round });
         }
     }
 

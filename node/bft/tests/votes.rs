@@ -415,3 +415,20 @@ fn forgotten_rounds_take_no_votes() {
     }
     assert!(node.core.is_new(&vote(Prevote, 8, 2, Some(A)).vote));
 }
+
+/// Pitfalls 5 and 10: what a certificate shows of a round that is long over is of use, and must not be turned away because
+/// no vote of that round is kept any more (simulator, seed 466: half of the network never saw the proof of a lock).
+#[test]
+fn pitfall_05_a_certificate_of_a_forgotten_round_is_new_until_it_is_taken() {
+    let mut node = Node::three_of_four();
+    node.prevotes(10, None, [0, 1]);
+    assert_eq!(node.core.round(), 10);
+    let polka = certificate(Prevote, 1, Some(A), 0..3);
+    let nil = certificate(Prevote, 1, None, 0..3);
+    assert!(!node.core.is_new_certificate(&nil), "nil in a round that is over is of no use");
+    assert!(node.core.is_new_certificate(&polka));
+    assert!(node.core.is_new_certificate(&certificate(Precommit, 2, Some(A), 0..3)));
+    node.feed(Event::Certificate(&polka));
+    assert!(!node.core.is_new_certificate(&polka), "taken");
+    assert_eq!(node.core.polka_certificate(1), Some(polka));
+}

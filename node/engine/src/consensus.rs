@@ -132,6 +132,9 @@ impl Engine {
     fn act(&mut self, action: &bft::Action, queue: &mut VecDeque<Feed>, sends: &mut Vec<Message>) {
         match action {
             bft::Action::GetValue { round, .. } => self.value_wanted = Some(*round),
+            // A proposal of before a crash whose block went with it. Those who hold the block show it to us again;
+            // until then it must not count as one that we can vouch for, or we would lock what nobody can show.
+            bft::Action::Propose(proposal) if self.candidates.block(&Hash32(proposal.value.0)).is_none() => {}
             bft::Action::Propose(proposal) => {
                 let (memory, polka) = self.lock();
                 let Some(signer) = &mut self.signer else { return };

@@ -133,14 +133,7 @@ impl Engine {
     /// Feeds a certificate of the current height to the core, when it is new and holds.
     pub(crate) fn take_certificate(&mut self, peer: PublicKey, wire: &WireCertificate) {
         let Some(certificate) = core_certificate(wire) else { return };
-        let vote_of = |validator: u16| bft::Vote {
-            kind: certificate.kind,
-            height: certificate.height,
-            round: certificate.round,
-            value: certificate.value,
-            validator,
-        };
-        if !certificate.signatures.iter().any(|(index, _)| self.core.is_new(&vote_of(*index))) {
+        if !self.core.is_new_certificate(&certificate) {
             return;
         }
         let keys: Vec<PublicKey> = self.chain.deciders().iter().map(|(key, _)| *key).collect();

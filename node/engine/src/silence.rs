@@ -17,6 +17,7 @@ pub struct Report {
 }
 
 /// Reasons for silence; each alone is enough.
+#[expect(clippy::struct_excessive_bools, reason = "independent reasons, not states of one machine")]
 #[derive(Default)]
 pub struct Silence {
     reports: BTreeMap<PublicKey, Report>,

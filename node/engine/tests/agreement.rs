@@ -64,6 +64,26 @@ fn one_dead_node_of_four_does_not_stop_the_chain() {
 }
 
 #[test]
+fn a_node_that_is_behind_does_not_wait_long_for_a_peer_that_does_not_answer() {
+    for silent in [vec![0], vec![1], vec![2], vec![0, 1], vec![0, 2], vec![1, 2]] {
+        let mut cluster = Cluster::new(4);
+        cluster.kill(3);
+        for turn in 0..12 {
+            let tx = cluster.rating(0, 1);
+            cluster.submit(0, &tx);
+            cluster.run_until(15_000, "the next block", |c| c.height(0) > turn);
+        }
+        cluster.unresponsive.extend(&silent);
+        cluster.boot(3);
+        let limit_ms = 1_000 + 2_000 * silent.len() as u64;
+        cluster.run_until(limit_ms, &format!("caught up although {silent:?} do not answer"), |c| {
+            c.height(3) == c.height(0)
+        });
+        cluster.check_safety();
+    }
+}
+
+#[test]
 fn a_node_that_was_away_catches_up_while_the_others_go_on() {
     let mut cluster = Cluster::new(4);
     cluster.kill(3);

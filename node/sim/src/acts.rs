@@ -52,7 +52,9 @@ impl World {
             Act::Restore { at, .. } => {
                 if let Some(copy) = self.backups.remove(&index) {
                     // Its own record cannot tell it what it signed since; that it signs once is no promise.
-                    self.checks.unbind(self.seats[at].validator_key);
+                    if !self.plan.bind_restored {
+                        self.checks.unbind(self.seats[at].validator_key);
+                    }
                     self.crash(at, 300);
                     self.machines[at].dir = copy;
                 }
@@ -155,10 +157,7 @@ impl World {
     fn rot(&mut self, at: usize, bits: u32) {
         let machine = &mut self.machines[at];
         machine.rotten = true;
-        let mut names = vec!["vote.lock".to_owned(), "state.redb".to_owned()];
-        for segment in machine.dir.list("log").unwrap_or_default() {
-            names.push(format!("log/{segment}"));
-        }
+        let names = files(&machine.dir);
         for _ in 0..bits {
             let Some(name) = self.dice.disks.pick(&names) else { return };
             let Some(mut bytes) = machine.dir.bytes(name) else { continue };
@@ -173,10 +172,14 @@ impl World {
     }
 }
 
+/// The files of a disk.
+fn files(dir: &MemDir) -> Vec<String> {
+    let log = dir.list("log").unwrap_or_default();
+    let log = log.into_iter().map(|name| format!("log/{name}"));
+    dir.list("").unwrap_or_default().into_iter().chain(log).collect()
+}
+
 /// Bytes that the files of a disk take.
 fn used_bytes(dir: &MemDir) -> u64 {
-    let log = dir.list("log").unwrap_or_default();
-    let names = ["vote.lock", "state.redb", "LOCK"].map(str::to_owned).into_iter();
-    let names = names.chain(log.into_iter().map(|name| format!("log/{name}")));
-    names.filter_map(|name| dir.bytes(&name)).map(|bytes| bytes.len() as u64).sum()
+    files(dir).iter().filter_map(|name| dir.bytes(name)).map(|bytes| bytes.len() as u64).sum()
 }

@@ -185,3 +185,50 @@ impl Checks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trustnet_ledger::crypto::{SecretKey, Signature};
+
+    fn vote(round: u32, value: Option<u8>) -> WireVote {
+        WireVote {
+            precommit: true,
+            height: 4,
+            round,
+            value: value.map(|byte| Hash32([byte; 32])),
+            validator: 0,
+            signature: Signature([0; 64]),
+        }
+    }
+
+    #[test]
+    fn an_honest_key_that_signs_two_values_for_a_slot_is_found_out() {
+        let key = SecretKey::from_seed(&[1; 32]).public();
+        let mut checks = Checks::default();
+        assert_eq!(checks.on_vote(key, &vote(0, Some(1))), Ok(()));
+        assert_eq!(checks.on_vote(key, &vote(0, Some(1))), Ok(()), "the same again");
+        assert_eq!(checks.on_vote(key, &vote(1, None)), Ok(()), "another round");
+        let mut prevote = vote(0, None);
+        prevote.precommit = false;
+        assert_eq!(checks.on_vote(key, &prevote), Ok(()), "another step");
+        assert!(checks.on_vote(key, &vote(0, None)).unwrap_err().starts_with("double sign"));
+        checks.unbind(key);
+        assert_eq!(checks.on_vote(key, &vote(0, Some(2))), Ok(()));
+        assert_eq!(checks.double_signs, 1);
+    }
+
+    #[test]
+    fn memory_beyond_a_bound_is_found_out() {
+        let checks = Checks::default();
+        assert_eq!(checks.on_held(&Held::default(), 4), Ok(()));
+        for held in [
+            Held { candidates: 17, ..Held::default() },
+            Held { early_messages: 33, ..Held::default() },
+            Held { pool_txs: MAX_POOL_TXS + 1, ..Held::default() },
+            Held { validators: 5, ..Held::default() },
+        ] {
+            assert!(checks.on_held(&held, 4).is_err(), "{held:?}");
+        }
+    }
+}

@@ -37,7 +37,7 @@ const FAULTS: [&str; 24] = [
 ];
 
 /// Branches that answer the pitfalls of consensus.md (numbers as there), and other defences.
-const DEFENCES: [&str; 24] = [
+const DEFENCES: [&str; 25] = [
     "3: proposed again",
     "5: proposed again with the polka",
     "21: replayed the log",
@@ -47,6 +47,7 @@ const DEFENCES: [&str; 24] = [
     "24/26: booted without a signer record",
     "26: voted again after the record was lost",
     "26: a copy or a restored backup fell silent",
+    "26: noticed a restored backup",
     "27: silent while left behind",
     "32: the validator set changed",
     "35: convicted a double signer",

@@ -41,6 +41,8 @@ pub struct Running {
     pub timers: BTreeMap<TimerId, u64>,
     /// When it began, virtual milliseconds.
     pub booted_ms: u64,
+    /// Why it was silent when last looked at.
+    pub silent: Option<&'static str>,
     leaves: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     blocks: u64,
 }
@@ -48,6 +50,8 @@ pub struct Running {
 /// What a boot found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
+    /// The height that the disk holds.
+    pub height: u64,
     /// The signer record is lost.
     pub lost: bool,
     /// A torn tail was cut.
@@ -167,6 +171,7 @@ impl Machine {
             store,
             timers: BTreeMap::new(),
             booted_ms: world_ms,
+            silent: None,
             leaves: BTreeMap::new(),
             blocks: 0,
         };
@@ -181,6 +186,7 @@ impl Machine {
             candidates.extend(bytes.and_then(|bytes| Block::decode(&bytes).ok()));
         }
         let found = Found {
+            height: next - 1,
             lost,
             torn: !matches!(found.tail, trustnet_store::Tail::Clean),
             replayed: found.last_commit_height > found.state_height,

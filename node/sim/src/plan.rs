@@ -115,6 +115,8 @@ pub struct Plan {
     pub torn: bool,
     /// Wall clocks, milliseconds off.
     pub skew_ms: Vec<i64>,
+    /// A restored backup must not sign twice either: promised where its peers can tell it in time.
+    pub bind_restored: bool,
     /// Quick timeouts (else the product's).
     pub quick: bool,
     /// Blocks between checkpoints of the state.
@@ -147,6 +149,7 @@ impl Plan {
             crash_per_million: if dice.chance(400) { dice.between(20, 600) as u32 } else { 0 },
             torn: dice.chance(700),
             skew_ms: Vec::new(),
+            bind_restored: false,
             quick: dice.chance(700),
             checkpoint_blocks: dice.between(1, 24),
             load_ms: dice.between(100, 500),
@@ -174,6 +177,7 @@ impl Plan {
             crash_per_million: 0,
             torn: false,
             skew_ms: vec![0; validators],
+            bind_restored: true,
             quick,
             checkpoint_blocks: 64,
             load_ms: 200,

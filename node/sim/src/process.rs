@@ -28,10 +28,8 @@ impl World {
         let booted = self.machines[at].boot(&self.settings, &self.seats[seat], self.now_ms);
         match booted {
             Ok((outputs, found)) => {
-                let height = self.height(at).unwrap_or(0);
-                self.checks.on_boot(at, height);
-                self.timeline
-                    .say(self.now_ms, || format!("{} boots at height {height}: {found:?}", self.name(at)));
+                self.checks.on_boot(at, found.height);
+                self.timeline.say(self.now_ms, || format!("{} boots: {found:?}", self.name(at)));
                 for (happened, what) in [
                     (found.lost, "24/26: booted without a signer record"),
                     (found.torn, "24: cut a torn tail"),
@@ -60,7 +58,7 @@ impl World {
         if why.contains("disk is full") {
             return self.schedule_boot(at, OPERATOR_MS);
         }
-        if why.contains("the power is off") || why.contains("simulated flush error") {
+        if why.contains("the power is off") || why.contains("Input/output error") {
             machine.dir.crash(self.dice.disks.any());
             return self.schedule_boot(at, OPERATOR_MS);
         }
@@ -182,6 +180,23 @@ impl World {
     fn watch(&mut self, at: usize) {
         if self.puppets.contains_key(&at) {
             return;
+        }
+        let Some(running) = &mut self.machines[at].running else { return };
+        let silent = running.engine.silent_reason();
+        let was = std::mem::replace(&mut running.silent, silent);
+        if silent != was {
+            let is = |reason: Option<&str>, what: &str| reason.is_some_and(|reason| reason.contains(what));
+            for (happened, what) in [
+                (is(was, "record was lost") && silent.is_none(), "26: voted again after the record was lost"),
+                (is(silent, "another machine"), "26: a copy or a restored backup fell silent"),
+                (is(was, "just started") && is(silent, "record was lost"), "26: noticed a restored backup"),
+                (is(silent, "catching up"), "27: silent while left behind"),
+            ] {
+                if happened {
+                    self.tally.note(Group::Defence, what);
+                }
+            }
+            self.timeline.say(self.now_ms, || format!("{} silent: {silent:?}", self.name(at)));
         }
         let Some(running) = &self.machines[at].running else { return };
         let held = running.engine.held();

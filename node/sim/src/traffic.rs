@@ -4,7 +4,7 @@ use bytes::Bytes;
 use trustnet_bft as bft;
 use trustnet_engine::Input;
 use trustnet_engine::block::{proposal_sign_bytes, vote_sign_bytes};
-use trustnet_engine::message::{Message, SyncRequest};
+use trustnet_engine::message::{Message, SyncRequest, heartbeat_sign_bytes};
 use trustnet_ledger::crypto::PublicKey;
 
 use crate::mischief::{Deed, Victim};
@@ -43,6 +43,11 @@ impl World {
 
     /// Checks what a machine is about to say in its own name. False: it broke a promise.
     pub(crate) fn note_sent(&mut self, at: usize, message: &Message) -> bool {
+        if let Message::Heartbeat(beat) = message {
+            let bytes = heartbeat_sign_bytes(CHAIN_ID, beat.slot, beat.height);
+            let key = self.seats[self.machines[at].seat].node_key;
+            self.verdicts.signed(&key, &bytes, &beat.signature);
+        }
         if self.puppets.contains_key(&at) || !matches!(message, Message::Vote(_) | Message::Proposal(_)) {
             return true;
         }
@@ -84,11 +89,12 @@ impl World {
                 self.timeline.say(self.now_ms, || {
                     let id = wire.header.id().to_string();
                     let (height, round, txs) = (wire.header.height, wire.round, wire.txs.len());
-                    format!(
-                        "{} proposes {} at {height}/{round} with {txs} transactions",
-                        self.name(at),
-                        &id[..8]
-                    )
+                    let again = wire.pol_round.map_or(String::new(), |pol| {
+                        let proof = wire.polka.as_ref().map_or(0, |polka| polka.signatures.len());
+                        format!(", again from round {pol} with {proof} prevotes")
+                    });
+                    let who = self.name(at);
+                    format!("{who} proposes {} at {height}/{round} with {txs} transactions{again}", &id[..8])
                 });
             }
             _ => {}

@@ -12,9 +12,9 @@ pub enum Fault {
     /// The device reports an error and nothing is done. A flush is not tried again by anybody: its sectors are
     /// neither on the medium nor marked to be written, as on Linux.
     Error,
-    /// The device reports an error when the first half of a write is done.
+    /// The device reports an error when the first half of a write is done. Happens to writes only.
     Torn,
-    /// No space is left, noticed when the first half of a write is done.
+    /// No space is left; a write is done in half.
     Full,
     /// A flush reports success and does nothing; the next one that is true does its work as well.
     Lie,

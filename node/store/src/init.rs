@@ -26,7 +26,7 @@ const FIRST_SEQ: u64 = 1;
 
 /// Makes a new data directory for a key that has never signed anything: `open` will say `Signer::Fresh`. Call it for
 /// a key that was made together with the directory, and for no other. Durable when it returns; if it was cut short,
-/// call it again.
+/// call it again ([`StoreError::AlreadyInitialised`] then says that only its last flush had failed: `open` does it).
 ///
 /// # Errors
 /// [`StoreError::AlreadyInitialised`] if there is a store, [`StoreError::InUse`], [`StoreError::BadOption`], and the
@@ -117,6 +117,15 @@ pub(crate) fn lock<D: Dir>(dir: &D) -> Result<D::Lock> {
         LockError::Held(pid) => StoreError::InUse { path: dir.describe(""), pid },
         LockError::Io(error) => StoreError::io("lock", dir.describe(LOCK), error),
     })
+}
+
+/// Makes the names of all files durable: the process before this one may have ended after it made or renamed a file and
+/// before it flushed that, and what is written to such a file is lost with its name when the power goes.
+pub(crate) fn settle_names<D: Dir>(dir: &D) -> Result<()> {
+    for folder in ["", LOG_FOLDER] {
+        dir.sync_dir(folder).map_err(|e| StoreError::io("flush", dir.describe(folder), e))?;
+    }
+    Ok(())
 }
 
 /// Refuses a directory that holds no finished store.

@@ -68,7 +68,7 @@ impl Inner {
     /// Counts a change of names; the error that hits it, if any.
     fn count_naming(&mut self) -> io::Result<()> {
         match self.count_change()? {
-            Some(Fault::Error | Fault::Torn) => Err(device_error()),
+            Some(Fault::Error) => Err(device_error()),
             Some(Fault::Full) => Err(no_space()),
             _ => Ok(()),
         }
@@ -400,11 +400,11 @@ impl Dir for MemDir {
         let mut inner = self.inner();
         inner.alive(inner.generation)?;
         match inner.count_sync()? {
-            Some(Fault::Error | Fault::Torn) => return Err(device_error()),
+            Some(Fault::Error) => return Err(device_error()),
             Some(Fault::Full) => return Err(no_space()),
             // A file system keeps its journal in order: what was lost comes with the next flush.
             Some(Fault::Lie | Fault::LostWrite) => return Ok(()),
-            Some(Fault::PowerCut) | None => {}
+            Some(Fault::PowerCut | Fault::Torn) | None => {}
         }
         let (done, left): (Vec<_>, Vec<_>) =
             std::mem::take(&mut inner.pending).into_iter().partition(|change| change.folder() == folder);

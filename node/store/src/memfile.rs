@@ -72,13 +72,13 @@ impl Disk for MemFile {
     fn sync(&self) -> io::Result<()> {
         self.with(|inner, file| {
             match inner.count_sync()? {
-                Some(Fault::Error | Fault::Torn | Fault::Full) => {
+                Some(Fault::Error | Fault::Full) => {
                     inner.content(file).forsake();
                     return Err(device_error());
                 }
                 Some(Fault::LostWrite) => inner.content(file).forsake(),
                 Some(Fault::Lie) => {}
-                Some(Fault::PowerCut) | None => inner.content(file).flush(),
+                Some(Fault::PowerCut | Fault::Torn) | None => inner.content(file).flush(),
             }
             Ok(())
         })
@@ -87,7 +87,7 @@ impl Disk for MemFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.with(|inner, file| {
             match inner.count_change()? {
-                Some(Fault::Error | Fault::Torn) => return Err(device_error()),
+                Some(Fault::Error) => return Err(device_error()),
                 Some(Fault::Full) => return Err(no_space()),
                 _ => {}
             }

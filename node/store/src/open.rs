@@ -31,6 +31,7 @@ impl<D: Dir> Store<D> {
         opts.check()?;
         init::check_finished(&dir)?;
         let lock = init::lock(&dir)?;
+        init::settle_names(&dir)?;
         let dir = Arc::new(dir);
         let (state, meta) = State::open(&dir, opts.redb_cache_bytes)?;
         if meta.chain != chain {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use trustnet_store::{Dir, MemDir, Options, Recovered, Result, Signer, Store, initialise};
+use trustnet_store::{Dir, MemDir, Options, Recovered, Result, Signer, Store, StoreError, initialise};
 
 pub const CHAIN: [u8; 32] = [0x11; 32];
 pub const HEIGHTS: u64 = 26;
@@ -309,11 +309,25 @@ pub fn check<D: Dir>(store: &Store<D>, recovered: &Recovered, model: &Model, whe
     }
 }
 
-/// Checks everything that can be read.
+/// Checks everything that can be read: every block that must be there is.
 pub fn check_content<D: Dir>(store: &Store<D>, model: &Model, when: &str) {
+    let damaged = check_what_is_readable(store, model, when);
+    assert!(damaged.is_empty(), "{when}: damaged blocks {damaged:?}");
+}
+
+/// Checks everything that can be read. Returns the heights of blocks that the store says are damaged.
+pub fn check_what_is_readable<D: Dir>(store: &Store<D>, model: &Model, when: &str) -> Vec<u64> {
     let (state, last) = (store.state_height(), store.last_commit_height());
+    let mut damaged = Vec::new();
     for height in 1..=last + 2 {
-        let found = store.block(height).unwrap_or_else(|error| panic!("{when}: {error}"));
+        let found = match store.block(height) {
+            Err(StoreError::Damaged { height: named, .. }) => {
+                assert_eq!(named, height, "{when}");
+                damaged.push(height);
+                continue;
+            }
+            found => found.unwrap_or_else(|error| panic!("{when}: {error}")),
+        };
         if let Some(stored) = &found {
             assert!(height <= last, "{when}: block {height}");
             assert_eq!(stored.hash, hash(height, 0), "{when}");
@@ -335,4 +349,5 @@ pub fn check_content<D: Dir>(store: &Store<D>, model: &Model, when: &str) {
         })
         .unwrap();
     assert_eq!(found, leaves(state), "{when}");
+    damaged
 }
