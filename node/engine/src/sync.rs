@@ -121,9 +121,10 @@ impl Engine {
             return self.set_timer(TimerId::Sync, ONE_AHEAD_GRACE_MS - waited_ms);
         }
         let asked = &self.sync.asked;
-        let ahead = self.peers.iter().filter(|(key, peer)| {
-            peer.height > tip && asked.iter().all(|asked| asked.peer != **key)
-        });
+        let ahead = self
+            .peers
+            .iter()
+            .filter(|(key, peer)| peer.height > tip && asked.iter().all(|asked| asked.peer != **key));
         let Some((peer, known)) = ahead.min_by_key(|(_, peer)| peer.sync_after_ms) else { return };
         if known.sync_after_ms > now_ms {
             let wait_ms = known.sync_after_ms - now_ms;
@@ -159,7 +160,8 @@ impl Engine {
     }
 
     pub(crate) fn on_sync_response(&mut self, peer: PublicKey, tag: u64, bytes: Option<Bytes>) {
-        let Some(place) = self.sync.asked.iter().position(|asked| (asked.peer, asked.tag) == (peer, tag)) else {
+        let Some(place) = self.sync.asked.iter().position(|asked| (asked.peer, asked.tag) == (peer, tag))
+        else {
             return;
         };
         self.sync.asked.remove(place);

@@ -7,7 +7,7 @@ use crate::behaviour::Behaviour;
 use crate::tally::{Group, Tally};
 
 /// From this many runs on, everything must have run.
-pub const MIN_RUNS: u64 = 500;
+pub const MIN_RUNS: u64 = 1_000;
 
 const FAULTS: [&str; 24] = [
     "partition",
@@ -37,8 +37,7 @@ const FAULTS: [&str; 24] = [
 ];
 
 /// Branches that answer the pitfalls of consensus.md (numbers as there), and other defences.
-const DEFENCES: [&str; 25] = [
-    "3: proposed again",
+const DEFENCES: [&str; 24] = [
     "5: proposed again with the polka",
     "21: replayed the log",
     "23: found the block it had voted for",

@@ -1,6 +1,6 @@
 //! A run from beginning to end: a storm, then the proof that the network lives on.
 //!
-//! As TigerBeetle's simulator does: first anything may go wrong, and only safety is asked for. Then a random
+//! As `TigerBeetle`'s simulator does: first anything may go wrong, and only safety is asked for. Then a random
 //! core of more than two thirds of the power is healed, every other fault stays as it is, and the core must
 //! commit what its clients hand in within a stated time. Last, every honest machine is healed, and all must
 //! arrive at the same block.

@@ -48,6 +48,7 @@ pub struct Running {
 }
 
 /// What a boot found.
+#[expect(clippy::struct_excessive_bools, reason = "independent findings")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The height that the disk holds.
@@ -63,6 +64,7 @@ pub struct Found {
 }
 
 /// A machine.
+#[expect(clippy::struct_excessive_bools, reason = "independent conditions")]
 pub struct Machine {
     /// Whose keys it holds.
     pub seat: usize,
@@ -119,8 +121,8 @@ impl Machine {
     /// Its clocks at virtual time `world_ms`.
     pub fn now(&self, world_ms: u64) -> Now {
         let mono_ms = self.running.as_ref().map_or(0, |running| world_ms - running.booted_ms);
-        let base = if self.no_clock { mono_ms as i64 } else { (START_UNIX_MS + world_ms) as i64 };
-        Now { mono_ms, unix_ms: u64::try_from(base + self.skew_ms).unwrap_or(0) }
+        let base = if self.no_clock { mono_ms } else { START_UNIX_MS + world_ms };
+        Now { mono_ms, unix_ms: base.saturating_add_signed(self.skew_ms) }
     }
 
     /// Starts the process from the disk.

@@ -19,7 +19,7 @@ const MOST_FAILURES: usize = 20;
 /// Lines of a shrunk run that are shown.
 const SHOWN_LINES: usize = 80;
 
-/// Simulates TrustNet networks, each in one thread and virtual time, each decided by one seed.
+/// Simulates whole networks, each in one thread and virtual time, each decided by one seed.
 ///
 /// Every network runs the product's own replicas. First anything goes wrong: lost messages, partitions, power
 /// cuts, damaged disks, wrong clocks, Byzantine validators with less than a third of the power. Then a random
@@ -111,7 +111,10 @@ fn replay(seed: u64, args: &Args) -> ExitCode {
     }
     match outcome.violation {
         None => {
-            println!("\nall held, for {:.1} virtual seconds", outcome.virtual_ms as f64 / 1_000.0);
+            println!(
+                "\nall held, for {:.1} virtual seconds",
+                Duration::from_millis(outcome.virtual_ms).as_secs_f64()
+            );
             ExitCode::SUCCESS
         }
         Some(what) => {
@@ -167,10 +170,10 @@ fn print_text(summary: &Summary, never: &[String], took: Duration) {
     }
     let (runs, failed) = (summary.runs, summary.failures.len());
     println!(
-        "\n{runs} networks, {:.0} virtual minutes in {:.0} s ({:.0} a minute)",
-        summary.virtual_ms as f64 / 60_000.0,
+        "\n{runs} networks, {:.0} virtual minutes in {:.0} s ({} a minute)",
+        Duration::from_millis(summary.virtual_ms).as_secs_f64() / 60.0,
         took.as_secs_f64(),
-        runs as f64 * 60.0 / took.as_secs_f64().max(0.001)
+        u128::from(runs) * 60_000 / took.as_millis().max(1)
     );
     for what in never {
         println!("never ran: {what}");

@@ -370,7 +370,7 @@ impl World {
         for to in self.links.peers(at) {
             if Some(self.seats[self.machines[to].seat].node_key) != except {
                 match &bytes {
-                    Some(bytes) => self.transmit(at, to, bytes.clone()),
+                    Some(bytes) => self.transmit(at, to, bytes),
                     None => self.twist(at, to, message),
                 }
             }
@@ -385,7 +385,7 @@ impl World {
         if self.puppets.contains_key(&at) {
             self.twist(at, to, message);
         } else {
-            self.transmit(at, to, message.encode());
+            self.transmit(at, to, &message.encode());
         }
     }
 }

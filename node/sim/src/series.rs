@@ -77,9 +77,9 @@ pub fn run_series(series: Series) -> Summary {
             if let Some(what) = outcome.violation {
                 let line = format!("seed {seed} failed: {what}");
                 if plain {
-                    eprintln!("{line}")
+                    eprintln!("{line}");
                 } else {
-                    bar.println(line)
+                    bar.println(line);
                 }
                 summary.failures.push((seed, what));
                 bar.set_message(format!("{} failed", summary.failures.len()));

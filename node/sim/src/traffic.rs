@@ -122,7 +122,7 @@ impl World {
     }
 
     /// Puts bytes on the wire.
-    pub(crate) fn transmit(&mut self, from: usize, to: usize, bytes: Bytes) {
+    pub(crate) fn transmit(&mut self, from: usize, to: usize, bytes: &Bytes) {
         self.traffic.messages += 1;
         self.traffic.bytes += bytes.len() as u64;
         let link = self.links.get(from, to);
@@ -132,7 +132,7 @@ impl World {
         }
         let healed = !self.storming && self.core.contains(&seat_from) && self.core.contains(&seat_to);
         let weather = if healed { crate::liveness::FAIR } else { self.plan.weather };
-        if !self.may_hear(from, to, &bytes) {
+        if !self.may_hear(from, to, bytes) {
             return;
         }
         let journey = self.links.travel(from, to, self.now_ms, &weather, &mut self.dice.links);
@@ -160,7 +160,7 @@ impl World {
         for (after_ms, message) in puppet.twist(seat, message, view, &mut self.tally) {
             let bytes = message.encode();
             if after_ms == 0 {
-                self.transmit(at, to, bytes);
+                self.transmit(at, to, &bytes);
             } else {
                 let (epoch, boot) = (self.links.get(at, to).epoch, self.machines[to].boots);
                 self.schedule(after_ms, Event::Arrive { from: at, to, epoch, boot, bytes });
@@ -181,7 +181,7 @@ impl World {
         self.checks.forged.extend(forged);
         for deed in deeds {
             match deed {
-                Deed::Bytes(bytes) => self.transmit(at, to, bytes),
+                Deed::Bytes(bytes) => self.transmit(at, to, &bytes),
                 Deed::Request(bytes) => {
                     let peer = self.seats[self.machines[to].seat].node_key;
                     self.request(at, &peer, bytes, u64::MAX);

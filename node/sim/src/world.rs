@@ -205,11 +205,13 @@ impl World {
         for (seat, behaviours) in self.plan.byzantine.clone() {
             self.checks.unbind(self.seats[seat].validator_key);
             if behaviours.contains(&Behaviour::FalseTime) {
+                self.tally.note(Group::Byzantine, Behaviour::FalseTime.name());
                 let by_ms = [7_000, 3_600_000, 1_500_000_000_000, -60_000][self.dice.deeds.below(4)];
                 self.machines[seat].skew_ms = by_ms;
             }
             let mut bodies = vec![seat];
             if behaviours.contains(&Behaviour::Twin) {
+                self.tally.note(Group::Byzantine, Behaviour::Twin.name());
                 bodies.push(self.add_double(seat));
             }
             for at in bodies {
@@ -390,6 +392,9 @@ impl World {
             self.next_token += 1;
             self.tokens.insert(token, client);
             self.tally.note(Group::Work, "transactions handed in");
+            if self.clients.seat_of(client).is_none() {
+                self.tally.note(Group::Byzantine, crate::behaviour::Behaviour::Swarm.name());
+            }
             let boot = self.machines[to].boots;
             self.schedule(1, Event::Input { to, boot, input: Box::new(Input::Submit { token, bytes }) });
         }

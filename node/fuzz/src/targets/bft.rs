@@ -77,7 +77,7 @@ impl Machine {
             2 => self.crash(),
             3..=5 => {
                 let proposal = self.proposal(script, round);
-                let valid = script.byte() % 4 != 0;
+                let valid = !script.byte().is_multiple_of(4);
                 self.feed(Event::Proposal { proposal: sign_proposal(proposal), valid }, script);
             }
             6 | 7 => {

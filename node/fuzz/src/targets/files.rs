@@ -54,7 +54,7 @@ fn config(text: &str) {
 }
 
 fn ratings(bytes: &[u8]) {
-    let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let lines = bytes.split(|byte| *byte == b'\n').count();
     match bounded(bytes, || Ratings::parse("file", bytes, START_MS)) {
         Ok(ratings) => {
             assert!(!ratings.rows.is_empty() && ratings.rows.len() <= lines);

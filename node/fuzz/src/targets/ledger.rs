@@ -141,7 +141,7 @@ impl Machine {
         time_ms: u64,
     ) -> Action {
         match op {
-            0 | 1 => self.registration(script, signer, nonce, time_ms),
+            0 | 1 => Self::registration(script, signer, nonce, time_ms),
             2..=6 => Action::Rate {
                 from: if op & 1 == 0 { self.own_node(signer) } else { self.node(script) },
                 to: self.node(script),
@@ -174,7 +174,7 @@ impl Machine {
         }
     }
 
-    fn registration(&self, script: &mut Script<'_>, signer: &PublicKey, nonce: u64, time_ms: u64) -> Action {
+    fn registration(script: &mut Script<'_>, signer: &PublicKey, nonce: u64, time_ms: u64) -> Action {
         let kinds =
             [NodeKind::User, NodeKind::Validator, NodeKind::Service, NodeKind::Archive, NodeKind::Rpc];
         let (kind, keys) = (script.pick(&kinds), script.byte() % STRANGERS);

@@ -80,7 +80,9 @@ fn log(script: &mut Script<'_>) {
     let hashes: Vec<Sha> = (0..count).map(|leaf| merkle::leaf_hash(&[leaf as u8])).collect();
     let root = merkle::root_of_hashes(&hashes);
     let mut frontier = Frontier::default();
-    hashes.iter().for_each(|leaf| frontier.push(*leaf));
+    for leaf in &hashes {
+        frontier.push(*leaf);
+    }
     assert_eq!(frontier.root(), root);
     let place = script.below(count);
     let old = 1 + place;

@@ -8,6 +8,8 @@
 //! * `TRUSTNET_CHAOS_NAMESPACES=require` fails where namespaces cannot be made; `off` does without.
 
 #![allow(clippy::unwrap_used)]
+// Scripts for ip are put together as text; process ids are i32 to the system.
+#![allow(clippy::cast_possible_wrap, clippy::format_collect, clippy::format_push_string, clippy::unused_self)]
 
 mod audit;
 #[path = "../common/mod.rs"]

@@ -36,9 +36,7 @@ pub fn wait_for(limit: Duration, what: &str, done: impl FnMut() -> bool) {
 pub fn wait_or(limit: Duration, mut done: impl FnMut() -> bool, what: impl FnOnce() -> String) {
     let end = Instant::now() + limit;
     while !done() {
-        if Instant::now() >= end {
-            panic!("not within {limit:?}: {}", what());
-        }
+        assert!(Instant::now() < end, "not within {limit:?}: {}", what());
         std::thread::sleep(Duration::from_millis(20));
     }
 }

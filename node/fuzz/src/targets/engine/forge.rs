@@ -188,7 +188,7 @@ impl Machine {
                 }
                 Message::BlockTxs { block, txs }
             }
-            30 => Message::Txs((0..1 + script.below(3)).map(|_| self.some_tx(script)).collect()),
+            30 => Message::Txs((0..=script.below(3)).map(|_| self.some_tx(script)).collect()),
             _ => match op >> 5 {
                 0..=3 => self.heartbeat(script),
                 _ => Message::Evidence(vec![self.evidence(script)]),
