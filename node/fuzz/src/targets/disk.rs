@@ -75,12 +75,15 @@ struct Machine {
     dir: MemDir,
     store: Option<Store<MemDir>>,
     model: Model,
+    /// A flush is going to fail, or has failed.
+    fault: bool,
 }
 
 /// Runs one input.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
-    let mut machine = Machine { dir: FRESH.with(MemDir::duplicate), store: None, model: Model::default() };
+    let mut machine =
+        Machine { dir: FRESH.with(MemDir::duplicate), store: None, model: Model::default(), fault: false };
     machine.open();
     for _ in 0..MAX_STEPS {
         if script.is_over() || machine.store.is_none() {
@@ -144,6 +147,7 @@ impl Machine {
                 } else {
                     self.dir.error_at_sync(1 + u64::from(script.byte() % 8));
                 }
+                self.fault = true;
                 return;
             }
             _ => return self.damage(script),
@@ -160,14 +164,19 @@ impl Machine {
     }
 
     fn crash(&mut self, seed: u64) {
-        self.dir.crash(seed);
         self.store = None;
+        self.dir.crash(seed);
+        self.fault = false;
         self.open();
     }
 
     /// Changes one byte of one file, then starts again.
     fn damage(&mut self, script: &mut Script<'_>) {
         self.store = None;
+        if self.fault {
+            self.crash(1);
+            self.store = None;
+        }
         let mut files: Vec<String> = vec!["vote.lock".into(), "state.redb".into()];
         let log = self.dir.list("log").unwrap_or_default();
         files.extend(log.into_iter().map(|file| format!("log/{file}")));
@@ -193,6 +202,8 @@ impl Machine {
                 self.model.go_on(&recovered);
                 self.store = Some(store);
             }
+            // Starting meets the flush that fails: it is started once more.
+            Err(StoreError::Io { .. }) if self.fault => self.crash(1),
             Err(error) => {
                 assert!(self.model.damaged, "what no damage explains: {error}");
                 assert!(!error.to_string().is_empty());
