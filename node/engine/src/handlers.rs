@@ -192,7 +192,7 @@ impl Engine {
     /// Pushes to a neighbour what it lacks of its round.
     fn on_holding(&mut self, peer: PublicKey, holding: &Holding) {
         let current = self.chain.next_height();
-        if holding.height + 1 == current {
+        if holding.height.checked_add(1) == Some(current) {
             if let Some(known) = self.peers.get_mut(&peer) {
                 known.helped_at_height = 0;
             }

@@ -337,3 +337,26 @@ fn a_validator_restored_from_an_old_backup_does_not_sign_twice() {
         cluster.check_safety();
     }
 }
+
+#[test]
+fn the_largest_numbers_that_a_peer_can_name_change_nothing() {
+    use trustnet_engine::Input;
+    use trustnet_engine::message::{Holding, Message, Status};
+    use trustnet_ledger::crypto::Hash32;
+    let mut cluster = Cluster::new(4);
+    cluster.run(100);
+    let none = [0; 2];
+    let (height, round) = (u64::MAX, u32::MAX);
+    let holding = Holding { height, round, proposal: false, prevotes: none, precommits: none };
+    let status =
+        Status { height, block: Hash32::default(), earliest: height, round: Some(round), your_vote: None };
+    for message in [Message::Holding(holding), Message::Status(status)] {
+        let (peer, bytes) = (Cluster::key(1), message.encode());
+        cluster.push(0, 0, Input::Message { peer, bytes });
+    }
+    cluster.run(100);
+    let tx = cluster.rating(1, 2);
+    cluster.submit(0, &tx);
+    cluster.run_until(5_000, "the network goes on", |c| c.heights() == [1; 4]);
+    cluster.check_safety();
+}
