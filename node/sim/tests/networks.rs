@@ -11,7 +11,7 @@ use trustnet_sim::timeline::Timeline;
 const CALM: Weather = Weather { delay_min_ms: 2, delay_max_ms: 12, drop: 0, duplicate: 0, reorder: 0 };
 
 /// Seeds of 7 validators that showed a defect once; what each showed is in docs/TESTING.md.
-const ONCE_FAILED: [u64; 15] = [1, 46, 49, 50, 53, 62, 107, 111, 118, 134, 139, 235, 466, 840, 864];
+const ONCE_FAILED: [u64; 14] = [1, 46, 49, 50, 53, 62, 107, 111, 118, 139, 235, 466, 840, 864];
 
 fn calm(seed: u64, acts: Vec<(u64, Act)>) -> Plan {
     let mut plan = Plan::quiet(4, CALM, true);
