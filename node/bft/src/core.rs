@@ -114,7 +114,8 @@ impl<const N: usize> Core<N> {
             Event::Certificate(certificate) => self.hear_certificate(certificate, actions),
             Event::Value { round, value } if self.is_running() => self.l18_value(round, value, actions),
             Event::Timeout(timeout) if self.is_running() => self.expire(timeout, actions),
-            Event::Value { .. } | Event::Timeout(_) => {}
+            Event::Standstill { round } if self.is_running() => self.follow_alone(round, actions),
+            Event::Value { .. } | Event::Timeout(_) | Event::Standstill { .. } => {}
         }
         self.evaluate(actions);
     }

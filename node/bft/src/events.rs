@@ -33,6 +33,11 @@ pub enum Event<'a, const N: usize> {
     },
     /// A timer set by [`Action::Schedule`] fired.
     Timeout(Timeout),
+    /// For much longer than a round takes, nothing has moved in this round: see [`Rule::L55Alone`](crate::Rule::L55Alone).
+    Standstill {
+        /// The round that stands still; another one than ours is ignored.
+        round: Round,
+    },
 }
 
 /// Something that the caller must do, in the order given.
@@ -92,7 +97,7 @@ pub enum Action {
 /// - evidence: at most one for each validator, when a certificate contradicts what every one of them had sent before; a
 ///   single vote or proposal gives at most one. That is `MAX_VALIDATORS`.
 /// - A step acts in one round only: in the one it found, unless it enters another before it has done anything (a fired
-///   timer, L65) or instead (L55), and it enters at most one (see `Core::evaluate` in the source). There it emits at most
+///   timer, L65, or a standstill) or instead (L55), and it enters at most one (see `Core::evaluate` in the source). There it emits at most
 ///   one `NewRound`, one of `Propose` and `GetValue`, two `Vote` (one of each kind), and three `Schedule` (one of each
 ///   step), because each is guarded by a flag or by the step, which only goes forward. That is 7.
 /// - A step that emits `Decide` emits nothing else but evidence.

@@ -64,12 +64,15 @@
 //! | Propose | propose timer fired | any | L57 | prevote nil |
 //! | Prevote | prevote timer fired | any | L61 | precommit nil |
 //! | any | precommit timer fired | any | L65 | enter round `c + 1` |
+//! | Prevote, Precommit | standstill; quorum in round `c` or later, somebody in a later one | any | | enter round `c + 1` |
 //!
 //! Where this goes beyond the paper, safety is untouched: no value gets a vote that it would not get there.
 //!
 //! - L42 also for a round that is over, so that a value on which somebody may be locked is proposed again sooner;
 //! - L55 for senders in different rounds, so that one place for each validator is enough to catch up from anywhere;
-//! - an invalid value proposed again gets its nil at once, without waiting for its polka.
+//! - an invalid value proposed again gets its nil at once, without waiting for its polka;
+//! - after a standstill one validator in a later round is enough to follow it, for the votes of this round may have gone
+//!   with a crash of all ([`Event::Standstill`]).
 //!
 //! # What the caller owes
 //!
@@ -90,7 +93,9 @@
 //! - send a polka along with the proposal that needs it, and feed the two together, in either order;
 //! - log what is fed before it has effects, and replay it before [`Event::Start`] after a crash. With the memory alone a
 //!   validator stays safe. But it forgets the votes which brought it to its round and the polka of its lock, and if it was
-//!   the only one who could have told, the others wait for a quorum that nobody has any more.
+//!   the only one who could have told, the others wait for a quorum that nobody has any more. A caller without such a
+//!   log keeps the polka with the memory, and feeds [`Event::Standstill`] when nothing has moved for much longer than a
+//!   round takes.
 //!
 //! # Memory
 //!

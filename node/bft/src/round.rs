@@ -270,6 +270,22 @@ impl<const N: usize> Core<N> {
         }
     }
 
+    /// Beyond the paper: the caller sees no progress for much longer than a round takes. More than 2/3 of the power have
+    /// spoken in this round or later, and somebody has in a later one, but a third it is not (L55).
+    ///
+    /// It happens when all crash at once. Who was a round ahead remembers its votes of that round alone, so those of
+    /// this round, with which the others could follow by L47 and L65, are nowhere any more. Safety rests on locks, not
+    /// on when a round is entered. It goes one round up, not to the one ahead, who may be Byzantine and anywhere. The
+    /// quorum keeps true what a validator that lost its memory relies on: where there is a vote in a round above 0, more
+    /// than 2/3 have spoken at that height.
+    pub(crate) fn follow_alone(&mut self, round: Round, actions: &mut Actions) {
+        let here = round == self.memory.round && self.memory.step > Step::Propose;
+        if here && round < MAX_ROUND && self.votes.is_one_ahead(&self.set) {
+            self.rules.note(Rule::L55Alone);
+            self.enter_round(round + 1, actions);
+        }
+    }
+
     /// Prevotes, if we may, and moves on.
     fn prevote(&mut self, value: Option<ValueId>, actions: &mut Actions) {
         self.memory.step = Step::Prevote;

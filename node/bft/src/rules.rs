@@ -44,6 +44,9 @@ pub enum Rule {
     L49OtherRound,
     /// Followed a third of the power into a later round.
     L55Skipped,
+    /// After a long standstill in which more than two thirds had spoken in this round or later, followed a single
+    /// validator, by one round.
+    L55Alone,
     /// The propose timer fired in time to matter.
     L57Expired,
     /// The prevote timer did.
@@ -54,7 +57,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules, in the order of their lines.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::L16Reproposed,
         Self::L18Asked,
         Self::L19Proposed,
@@ -75,6 +78,7 @@ impl Rule {
         Self::L49Decided,
         Self::L49OtherRound,
         Self::L55Skipped,
+        Self::L55Alone,
         Self::L57Expired,
         Self::L61Expired,
         Self::L65Expired,

@@ -250,6 +250,19 @@ impl<const N: usize> Votes<N> {
         })
     }
 
+    /// Whether more than 2/3 of the power have spoken in the current round or later, and somebody in a later one.
+    pub(crate) fn is_one_ahead(&self, set: &ValidatorSet<N>) -> bool {
+        let tally = self.tally(self.current);
+        let is_ahead = |index: usize| self.highest[index] > self.current;
+        let is_here = |index: usize| {
+            let voted = |kind| tally.is_some_and(|tally| tally.ballots(kind).get(index as Index).is_some());
+            voted(VoteKind::Prevote) || voted(VoteKind::Precommit)
+        };
+        let powers = || set.powers().iter().enumerate();
+        let spoken = powers().filter(|&(index, _)| is_ahead(index) || is_here(index));
+        powers().any(|(index, _)| is_ahead(index)) && set.has_quorum(spoken.map(|(_, power)| power).sum())
+    }
+
     /// The value that more than 2/3 precommitted in any kept round, past, current or future (pitfall 10).
     pub(crate) fn commit(&self) -> Option<(Round, ValueId)> {
         let commits = self.slots.iter().filter_map(|slot| Some((slot.round?, slot.commit()?)));

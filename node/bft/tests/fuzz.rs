@@ -205,7 +205,11 @@ fn run(seed: u64) {
                 let round = inventor.round(current);
                 node.feed(Event::Value { round, value: value(9) })
             }
-            16..=21 => {
+            16 => {
+                let round = inventor.round(current);
+                node.feed(Event::Standstill { round })
+            }
+            17..=21 => {
                 let timeout = inventor.timeout(current);
                 node.feed(Event::Timeout(timeout))
             }
@@ -264,12 +268,13 @@ fn a_core_that_is_used_again_behaves_as_a_new_one() {
                 let vote = sign(inventor.vote(current));
                 let proposal = sign_proposal(inventor.proposal(&used.core));
                 let certificate = inventor.certificate(current);
-                let event = match inventor.rng.below(12) {
+                let event = match inventor.rng.below(13) {
                     _ if i == 3 => Event::Start,
                     0..=6 => Event::Vote(vote),
                     7 | 8 => Event::Proposal { proposal, valid: true },
                     9 => Event::Certificate(&certificate),
                     10 => Event::Value { round: current, value: A },
+                    11 => Event::Standstill { round: current },
                     _ => Event::Timeout(inventor.timeout(current)),
                 };
                 let actions = used.feed(event);

@@ -15,7 +15,7 @@ impl Engine {
             return;
         }
         self.silence.listen();
-        self.core.silence(true);
+        self.update_voice();
         self.set_timer(TimerId::Listen, self.config.timing.listen_ms);
     }
 
@@ -43,7 +43,7 @@ impl Engine {
             return;
         }
         self.silence.stop_listening();
-        self.core.silence(self.silence.is_silent());
+        self.update_voice();
         if std::mem::take(&mut self.begin_after_listening) {
             self.begin_height();
         }
@@ -55,7 +55,7 @@ impl Engine {
         let told = Told { deciders: self.chain.deciders(), set: self.chain.set(), record: None };
         if self.silence.notice_votes_beyond(signer.last_slot(), &signer.public(), &told) {
             tracing::error!("others have seen votes of this validator that its own record does not know");
-            self.core.silence(true);
+            self.update_voice();
         }
     }
 
@@ -79,7 +79,7 @@ impl Engine {
                 self.enter_height();
                 self.begin_height();
             }
-            self.core.silence(self.silence.is_silent());
+            self.update_voice();
         }
     }
 
@@ -146,7 +146,7 @@ impl Engine {
                 "another machine signs with this validator's key; this one is silent from here on"
             );
             self.silence.notice_clone();
-            self.core.silence(true);
+            self.update_voice();
         }
     }
 }

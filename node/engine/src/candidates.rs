@@ -159,15 +159,15 @@ impl Candidates {
         self.by_round = self.by_round.split_off(&round);
     }
 
-    /// Adds a candidate; when there are too many, the oldest that is not valid goes.
-    pub fn insert(&mut self, id: Hash32, stage: Stage) -> &mut Candidate {
+    /// Adds a candidate; when there are too many, the oldest that is not valid goes, else the oldest that is not
+    /// among `keep`.
+    pub fn insert(&mut self, id: Hash32, stage: Stage, keep: [Option<Hash32>; 2]) -> &mut Candidate {
         if self.by_id.len() >= MAX_CANDIDATES {
-            let oldest = self
-                .by_id
-                .iter()
+            let others = || self.by_id.iter().filter(|(id, _)| !keep.contains(&Some(**id)));
+            let oldest = others()
                 .filter(|(_, candidate)| !matches!(candidate.stage, Stage::Valid { .. }))
                 .min_by_key(|(_, candidate)| candidate.age)
-                .or_else(|| self.by_id.iter().min_by_key(|(_, candidate)| candidate.age))
+                .or_else(|| others().min_by_key(|(_, candidate)| candidate.age))
                 .map(|(id, _)| *id);
             if let Some(oldest) = oldest {
                 self.by_id.remove(&oldest);

@@ -17,6 +17,7 @@ use crate::evidence::Evidence;
 use crate::io::{Final, Output, Persist, TimerId, consensus_timer};
 use crate::mempool::{short_id, tx_id};
 use crate::message::{Message, Status, WireCertificate, WireProposal, WireVote};
+use crate::sign_record::SignRecord;
 use crate::signer::{Lock, Refusal, Signer};
 
 /// A block with more transactions than this counts as load, and the next one keeps the pace.
@@ -30,6 +31,7 @@ pub(crate) enum Feed {
     Certificate(Box<bft::Certificate<MAX_VALIDATORS>>),
     Value(u32, bft::ValueId),
     Timeout(bft::Timeout),
+    Standstill(u32),
 }
 
 impl Engine {
@@ -58,12 +60,6 @@ impl Engine {
         self.pool.has_ready_regular() || !self.evidence.is_empty() || self.attestations_are_due()
     }
 
-    /// Whether a restored signer record says that this height was under way.
-    pub(crate) fn must_resume(&self) -> bool {
-        let record = self.signer.as_ref().and_then(Signer::record);
-        record.is_some_and(|record| record.height == self.chain.next_height())
-    }
-
     /// Prepares the core for the chain's next height.
     pub(crate) fn enter_height(&mut self) {
         let (height, me) = (self.chain.next_height(), self.position());
@@ -75,7 +71,7 @@ impl Engine {
             _ if self.core.height() + 1 == height => self.core.next_height(set, me),
             _ => *self.core = bft::Core::new(height, set, me),
         }
-        self.core.silence(self.silence.is_silent());
+        self.update_voice();
         self.started = false;
         self.begin_after_listening = false;
         self.value_wanted = None;
@@ -98,10 +94,11 @@ impl Engine {
         self.set_timer(TimerId::Repair, self.config.timing.repair_ms);
         let height = self.core.height();
         let record = self.signer.as_ref().and_then(Signer::record).filter(|record| record.height == height);
-        if let Some(polka) = record.and_then(crate::signer::SignRecord::polka_certificate) {
+        if let Some(polka) = record.and_then(SignRecord::polka_certificate) {
             self.drive(Feed::Certificate(Box::new(polka)));
         }
         self.drive(Feed::Start);
+        self.repeat_precommit();
     }
 
     /// Feeds the core, and all that follows from it, then lets signatures out.
@@ -119,6 +116,7 @@ impl Engine {
                 Feed::Certificate(certificate) => bft::Event::Certificate(certificate),
                 Feed::Value(round, value) => bft::Event::Value { round: *round, value: *value },
                 Feed::Timeout(timeout) => bft::Event::Timeout(*timeout),
+                Feed::Standstill(round) => bft::Event::Standstill { round: *round },
             };
             self.core.step(event, &mut actions);
             for action in actions.iter() {
@@ -152,6 +150,8 @@ impl Engine {
                     Err(refusal) => self.on_refusal(refusal),
                 }
             }
+            // A precommit goes to the disk together with its block: see `resume.rs`.
+            bft::Action::Vote(vote) if !self.holds_precommitted(vote) => {}
             bft::Action::Vote(vote) => {
                 let (memory, polka) = self.lock();
                 let Some(signer) = &mut self.signer else { return };
@@ -232,7 +232,7 @@ impl Engine {
         }
     }
 
-    fn timeout_ms(&self, step: bft::Step, round: u32) -> u64 {
+    pub(crate) fn timeout_ms(&self, step: bft::Step, round: u32) -> u64 {
         let timing = &self.config.timing;
         let base = if step == bft::Step::Propose { timing.propose_ms } else { timing.vote_ms };
         timing.delta_ms.saturating_mul(u64::from(round)).saturating_add(base).min(timing.max_ms)
@@ -276,7 +276,7 @@ impl Engine {
         let id = built.block.header.id();
         let bytes = built.block.encode();
         let stage = Stage::Valid { block: Arc::new(built.block), bytes, execution: built.execution };
-        self.candidates.insert(id, stage);
+        self.candidates.insert(id, stage, self.blocks_to_keep());
         self.value_wanted = None;
         self.drive(Feed::Value(round, bft::ValueId(id.0)));
         true
@@ -322,7 +322,7 @@ impl Engine {
                 true
             }
             other @ (Stage::Partial(_) | Stage::Checking(_) | Stage::Invalid(None)) => {
-                self.candidates.insert(id, other);
+                self.candidates.insert(id, other, [None, None]);
                 false
             }
         }
@@ -365,6 +365,7 @@ impl Engine {
             self.announce_validators();
         }
         self.enter_height();
+        self.pass_over_lost_block();
         self.tell_followers();
         self.update_behind();
         self.ask_again_for_own_votes();

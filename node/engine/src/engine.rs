@@ -21,8 +21,10 @@ use crate::jobs::Jobs;
 use crate::mempool::Mempool;
 use crate::message::{Message, Status};
 use crate::peers::Peers;
-use crate::signer::{SignRecord, Signer};
+use crate::sign_record::SignRecord;
+use crate::signer::Signer;
 use crate::silence::Silence;
+use crate::standstill::Standing;
 use crate::sync::Sync;
 use crate::uptime::Uptime;
 use crate::verified::VerifiedCache;
@@ -58,6 +60,7 @@ pub struct Engine {
     pub(crate) started: bool,
     pub(crate) begin_after_listening: bool,
     pub(crate) value_wanted: Option<u32>,
+    pub(crate) standing: Option<Standing>,
     pub(crate) signer: Option<Signer>,
     pub(crate) silence: Silence,
     pub(crate) candidates: Candidates,
@@ -109,6 +112,7 @@ impl Engine {
             started: false,
             begin_after_listening: false,
             value_wanted: None,
+            standing: None,
             signer,
             silence,
             candidates: Candidates::default(),
@@ -144,21 +148,6 @@ impl Engine {
         Ok(self.chain.append(block, commit, execution))
     }
 
-    /// Whether the signer record names a value of the current height whose block must be handed to
-    /// [`Engine::start`], if the log holds it.
-    pub fn wanted_candidates(&self) -> Vec<Hash32> {
-        let Some(record) = self.signer.as_ref().and_then(Signer::record) else { return Vec::new() };
-        if record.height != self.chain.next_height() {
-            return Vec::new();
-        }
-        let mut wanted: Vec<Hash32> =
-            [record.locked, record.valid].into_iter().flatten().map(|(_, id)| id).collect();
-        wanted.extend(record.proposed.map(|(id, _)| id));
-        wanted.sort();
-        wanted.dedup();
-        wanted
-    }
-
     /// Begins to take part, with the blocks of [`Engine::wanted_candidates`] that the log held.
     pub fn start(&mut self, now: Now, candidates: Vec<Block>) -> Vec<Output> {
         self.now = now;
@@ -171,10 +160,12 @@ impl Engine {
             }
             if let Ok(execution) = self.chain.validate(&block) {
                 let bytes = block.encode();
-                self.candidates.insert(id, Stage::Valid { block: block.into(), bytes, execution });
+                let stage = Stage::Valid { block: block.into(), bytes, execution };
+                self.candidates.insert(id, stage, [None, None]);
                 self.stored_candidate = Some(id);
             }
         }
+        self.pass_over_lost_block();
         self.set_timer(TimerId::Heartbeat, 0);
         self.set_timer(TimerId::Attest, 0);
         self.set_timer(TimerId::Regossip, self.config.timing.regossip_ms);
@@ -299,7 +290,8 @@ impl Engine {
 
     /// Why this validator does not vote, if it does not.
     pub fn silent_reason(&self) -> Option<&'static str> {
-        self.silence.reason()
+        let lost = "its log lost the last block to a power cut; waiting for others to give it back";
+        self.silence.reason().or(self.has_signed_beyond().then_some(lost))
     }
 
     /// Counters.

@@ -170,6 +170,7 @@ impl Engine {
             precommits: self.held_votes(bft::VoteKind::Precommit, round),
         };
         self.broadcast(Message::Holding(holding));
+        self.notice_standstill();
         self.set_timer(TimerId::Repair, self.config.timing.repair_ms);
     }
 

@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod io;
 pub mod mempool;
 pub mod message;
+pub mod sign_record;
 pub mod signer;
 pub mod uptime;
 pub mod verifier;
@@ -27,7 +28,9 @@ mod handlers;
 mod jobs;
 mod peers;
 mod proposals;
+mod resume;
 mod silence;
+mod standstill;
 mod sync;
 mod verified;
 

@@ -93,7 +93,7 @@ impl Engine {
         if self.candidates.get(&id).is_none() {
             let pool = &self.pool;
             let partial = Partial::new(wire, |short| pool.by_short_id(short).map(|tx| tx.bytes.clone()));
-            self.candidates.insert(id, Stage::Partial(partial));
+            self.candidates.insert(id, Stage::Partial(partial), self.blocks_to_keep());
         }
         if let Some(candidate) = self.candidates.get(&id)
             && let Stage::Partial(partial) = &candidate.stage

@@ -3,101 +3,11 @@
 //! It signs one value per (height, round, step) and never goes back, whatever the rest of the engine
 //! asks for. The caller makes [`Signer::record`] durable before a signature leaves the node.
 
-use serde::{Deserialize, Serialize};
 use trustnet_bft as bft;
-use trustnet_ledger::codec::{self, CodecError};
 use trustnet_ledger::crypto::{Hash32, PublicKey, SecretKey, Signature};
 
 use crate::block::{MAX_VALIDATORS, proposal_sign_bytes, vote_sign_bytes};
-
-/// Version of the signer record.
-pub const SIGN_RECORD_VERSION: u8 = 1;
-/// The largest encoded signer record, in bytes.
-pub const MAX_SIGN_RECORD_BYTES: usize = 4_000;
-/// The most signatures of a polka that a record carries, so that it fits one page of the disk with the
-/// rest: a quorum of 80 equal validators. Larger sets rely on peers that did not crash at the same time.
-pub const MAX_POLKA_SIGNATURES: usize = 55;
-
-/// What this validator last signed, and what it is locked on: enough never to contradict itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignRecord {
-    /// [`SIGN_RECORD_VERSION`].
-    pub version: u8,
-    /// Height of the last signature.
-    pub height: u64,
-    /// Round of the last signature.
-    pub round: u32,
-    /// Proposal signed in that round: value and proof-of-lock round.
-    pub proposed: Option<(Hash32, Option<u32>)>,
-    /// Prevote signed in that round (inner `None` is nil).
-    pub prevoted: Option<Option<Hash32>>,
-    /// Precommit signed in that round (inner `None` is nil).
-    pub precommitted: Option<Option<Hash32>>,
-    /// Locked round and value of the height.
-    pub locked: Option<(u32, Hash32)>,
-    /// Valid round and value of the height.
-    pub valid: Option<(u32, Hash32)>,
-    /// The prevotes that made it valid, as in [`crate::block::Commit`]; empty when there are none or too
-    /// many. Without them a network whose nodes all crashed at once could not prove a lock to those that
-    /// had not seen it, and two halves could refuse each other's proposals for ever.
-    pub polka: Vec<(u16, Signature)>,
-}
-
-impl SignRecord {
-    /// Encodes the record.
-    pub fn encode(&self) -> Vec<u8> {
-        codec::encode(self)
-    }
-
-    /// Decodes a record from disk.
-    ///
-    /// # Errors
-    /// [`CodecError`] when the bytes are not a record of this version.
-    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        let record: Self = codec::decode(bytes, MAX_SIGN_RECORD_BYTES)?;
-        if record.version == SIGN_RECORD_VERSION {
-            Ok(record)
-        } else {
-            Err(CodecError::Version(record.version))
-        }
-    }
-
-    /// The proof of the valid value, for the restored core.
-    pub fn polka_certificate(&self) -> Option<bft::Certificate<MAX_VALIDATORS>> {
-        let (round, value) = self.valid?;
-        let mut signatures = heapless::Vec::new();
-        for (index, signature) in &self.polka {
-            signatures.push((*index, bft::Signature(signature.0))).ok()?;
-        }
-        (!signatures.is_empty()).then_some(bft::Certificate {
-            kind: bft::VoteKind::Prevote,
-            height: self.height,
-            round,
-            value: Some(bft::ValueId(value.0)),
-            signatures,
-        })
-    }
-
-    /// As the memory with which the consensus core is restored.
-    pub fn memory(&self) -> bft::Memory {
-        let value = |hash: Hash32| bft::ValueId(hash.0);
-        let step = match (self.prevoted, self.precommitted) {
-            (_, Some(_)) => bft::Step::Precommit,
-            (Some(_), None) => bft::Step::Prevote,
-            (None, None) => bft::Step::Propose,
-        };
-        bft::Memory {
-            height: self.height,
-            round: self.round,
-            step,
-            proposed: self.proposed.map(|(hash, pol_round)| (value(hash), pol_round)),
-            prevoted: self.prevoted.map(|vote| vote.map(value)),
-            precommitted: self.precommitted.map(|vote| vote.map(value)),
-            locked: self.locked.map(|(round, hash)| (round, value(hash))),
-            valid: self.valid.map(|(round, hash)| (round, value(hash))),
-        }
-    }
-}
+use crate::sign_record::{MAX_POLKA_SIGNATURES, SIGN_RECORD_VERSION, SignRecord};
 
 /// Why a signature was refused. Seeing one means that the rest of the engine is wrong or was misled;
 /// silence is the safe answer.
@@ -195,6 +105,26 @@ impl Signer {
         Ok(self.key.sign(&vote_sign_bytes(&self.chain_id, vote)))
     }
 
+    /// The precommit for a block with which this validator went on from `height`, signed again.
+    pub fn repeat_precommit(&self, height: u64, validator: u16) -> Option<bft::SignedVote> {
+        let last = self.record.as_ref()?.before.filter(|last| last.height == height)?;
+        let vote = bft::Vote {
+            kind: bft::VoteKind::Precommit,
+            height,
+            round: last.round,
+            value: Some(bft::ValueId(last.block.0)),
+            validator,
+        };
+        let signature = self.key.sign(&vote_sign_bytes(&self.chain_id, &vote));
+        Some(bft::SignedVote { vote, signature: bft::Signature(signature.0) })
+    }
+
+    /// Whether the record is of a height beyond `height`: nothing may be signed there, for the log has lost what
+    /// this validator once knew of it.
+    pub fn is_beyond(&self, height: u64) -> bool {
+        self.record.as_ref().is_some_and(|record| record.height > height)
+    }
+
     /// Signs a proposal, once per round.
     ///
     /// # Errors
@@ -218,7 +148,7 @@ impl Signer {
         match &self.record {
             Some(last) if (height, round) < (last.height, last.round) => Err(Refusal::Earlier),
             Some(last) if (height, round) == (last.height, last.round) => Ok(last.clone()),
-            _ => Ok(SignRecord {
+            last => Ok(SignRecord {
                 version: SIGN_RECORD_VERSION,
                 height,
                 round,
@@ -228,6 +158,9 @@ impl Signer {
                 locked: None,
                 valid: None,
                 polka: Vec::new(),
+                before: last
+                    .as_ref()
+                    .and_then(|last| if last.height < height { last.precommit() } else { last.before }),
             }),
         }
     }
@@ -258,6 +191,7 @@ pub struct Lock<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sign_record::MAX_SIGN_RECORD_BYTES;
 
     const A: bft::ValueId = bft::ValueId([1; 32]);
     const B: bft::ValueId = bft::ValueId([2; 32]);
@@ -336,6 +270,39 @@ mod tests {
     }
 
     #[test]
+    fn the_precommit_that_ended_a_height_can_be_said_again_and_no_other() {
+        let mut signer = signer();
+        let precommit = vote(bft::VoteKind::Precommit, 5, 1, Some(A));
+        let said = signer.sign_vote(&precommit, &lock(&memory(5, 1))).unwrap();
+        assert_eq!(signer.repeat_precommit(5, 0), None, "still at that height");
+        for (round, kind) in
+            [(0, bft::VoteKind::Prevote), (0, bft::VoteKind::Precommit), (3, bft::VoteKind::Prevote)]
+        {
+            signer.sign_vote(&vote(kind, 6, round, None), &lock(&memory(6, round))).unwrap();
+            let again = signer.repeat_precommit(5, 0).unwrap();
+            assert_eq!((again.vote, again.signature.0), (precommit, said.0));
+        }
+        assert!(signer.is_beyond(5) && !signer.is_beyond(6));
+        assert_eq!(signer.repeat_precommit(4, 0), None);
+        signer.sign_vote(&vote(bft::VoteKind::Prevote, 7, 0, None), &lock(&memory(7, 0))).unwrap();
+        assert_eq!(signer.repeat_precommit(5, 0), None);
+        assert_eq!(signer.repeat_precommit(6, 0), None, "nil decides nothing");
+    }
+
+    #[test]
+    fn a_record_of_the_first_version_is_read() {
+        let mut signer = signer();
+        signer.sign_vote(&vote(bft::VoteKind::Prevote, 5, 1, Some(A)), &lock(&memory(5, 1))).unwrap();
+        let record = signer.record().unwrap();
+        let mut old = record.encode();
+        assert_eq!(old.pop(), Some(0), "nothing before");
+        old[0] = 1;
+        assert_eq!(SignRecord::decode(&old).as_ref(), Ok(record));
+        old[0] = 3;
+        assert!(SignRecord::decode(&old).is_err());
+    }
+
+    #[test]
     fn the_largest_record_fits_its_page_and_gives_its_polka_back() {
         let mut signatures = heapless::Vec::new();
         for index in 0..MAX_POLKA_SIGNATURES as u16 {
@@ -352,6 +319,8 @@ mod tests {
         memory.locked = Some((4, B));
         memory.valid = Some((4, B));
         let mut signer = signer();
+        let earlier = vote(bft::VoteKind::Precommit, 8, u32::MAX, Some(A));
+        signer.sign_vote(&earlier, &lock(&self::memory(8, u32::MAX))).unwrap();
         let precommit = vote(bft::VoteKind::Precommit, 9, 4, Some(B));
         signer.sign_vote(&precommit, &Lock { memory: &memory, polka: Some(&polka) }).unwrap();
         let bytes = signer.record().unwrap().encode();

@@ -124,7 +124,8 @@ impl Silence {
     /// and this node has come as far, ends the amnesia and returns the slot up to which nothing may be signed.
     ///
     /// Say we last voted at height X. Then X - 1 was decided, by precommits of more than 2/3 of the power; and in
-    /// a later round than 0 of X we were because more than 2/3 had precommitted in the round before. Either way
+    /// a later round than 0 of X we were because more than 2/3 had precommitted in the round before, or had spoken
+    /// in it or later (the core's `L55Alone`). Either way
     /// more than 1/3 of honest power, but for our own, stood at X - 1 or beyond, durably. Those who have not told
     /// hold, with us, no third: so one of those has. X is at most one above the highest height told, and if it is
     /// above, its round is 0.

@@ -86,7 +86,7 @@ impl Engine {
         if behind != self.sync.behind {
             self.sync.behind = behind;
             self.silence.set_behind(behind);
-            self.core.silence(self.silence.is_silent());
+            self.update_voice();
             tracing::debug!(tip, highest, behind, "catching up");
         }
         self.consider_sync();

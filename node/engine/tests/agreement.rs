@@ -156,24 +156,7 @@ fn all_nodes_killed_at_once_go_on_from_their_disks() {
 fn a_single_validator_decides_alone_and_goes_on_after_a_restart() {
     let mut cluster = Cluster::new(1);
     let before = cluster.height(0);
-    // With one validator nobody can rate anybody: registering is what it can do.
-    let key = common::secret(9, 0);
-    let tx = trustnet_ledger::signed::SignedTransaction::sign(
-        trustnet_ledger::tx::Transaction {
-            signer: key.public(),
-            nonce: 1,
-            time_ms: START_UNIX_MS,
-            action: trustnet_ledger::tx::Action::Register {
-                name: "alice".into(),
-                owner: String::new(),
-                kind: trustnet_ledger::node::NodeKind::User,
-                node_key: None,
-                validator_key: None,
-            },
-        },
-        &key,
-        "test",
-    );
+    let tx = Cluster::registration("alice");
     cluster.submit(0, &tx);
     cluster.run_until(2_000, "a block", |c| c.height(0) == before + 1);
     cluster.kill(0);

@@ -13,7 +13,7 @@ use trustnet_engine::evidence::Evidence;
 use trustnet_engine::message::{
     Heartbeat, Holding, Message, Status, SyncRequest, SyncResponse, WireVote, heartbeat_sign_bytes,
 };
-use trustnet_engine::signer::SignRecord;
+use trustnet_engine::sign_record::{Precommit, SignRecord};
 use trustnet_ledger::codec;
 use trustnet_ledger::crypto::{Hash32, PublicKey, Signature};
 
@@ -182,7 +182,7 @@ fn messages_of_another_version_or_with_trailing_bytes_are_refused() {
 #[test]
 fn the_signer_record() {
     let record = SignRecord {
-        version: 1,
+        version: 2,
         height: 300,
         round: 1,
         proposed: None,
@@ -191,7 +191,11 @@ fn the_signer_record() {
         locked: None,
         valid: None,
         polka: Vec::new(),
+        before: None,
     };
-    assert_eq!(hex(&record.encode()), "01ac020100010000000000");
+    assert_eq!(hex(&record.encode()), "02ac02010001000000000000");
+    let before = Some(Precommit { height: 299, round: 2, block: Hash32([7; 32]) });
+    let encoded = SignRecord { before, ..record.clone() }.encode();
+    assert_eq!(hex(&encoded), format!("02ac02010001000000000001ab0202{}", "07".repeat(32)));
     assert_eq!(SignRecord::decode(&record.encode()).unwrap(), record);
 }

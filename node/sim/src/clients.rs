@@ -138,7 +138,7 @@ impl Clients {
         let rater = *self.ids.get(from)?;
         let active = |id: &NodeId| ledger.node_by_id(id).is_some_and(|node| node.status == Status::Active);
         let rated: Vec<NodeId> = self.ids.iter().filter(|id| **id != rater && active(id)).copied().collect();
-        let to = *self.dice.pick(&rated)?;
+        let Some(to) = self.dice.pick(&rated).copied() else { return Some(self.guest(from)) };
         active(&rater).then(|| Action::Rate {
             from: rater,
             to,
@@ -146,6 +146,17 @@ impl Clients {
             category: [Category::Reliability, Category::Performance, Category::Honesty][self.dice.below(3)],
             reason: String::new(),
         })
+    }
+
+    /// Where nobody can be rated, somebody comes by.
+    fn guest(&self, host: usize) -> Action {
+        Action::Register {
+            name: format!("guest-{}", self.all[host].nonce + 1),
+            owner: String::new(),
+            kind: NodeKind::User,
+            node_key: None,
+            validator_key: None,
+        }
     }
 
     fn swarm_action(&mut self, user: usize, ledger: &Ledger) -> Action {

@@ -72,7 +72,9 @@ pub fn expect_all(tally: &mut Tally) {
     for behaviour in Behaviour::ALL {
         tally.expect(Group::Byzantine, behaviour.name());
     }
-    for rule in Rule::ALL {
+    // A crash of all in the one moment where one validator was a round ahead: once in thousands of networks.
+    // `trustnet-bft` tests it, and seeds that need it are among those that failed once.
+    for rule in Rule::ALL.into_iter().filter(|rule| *rule != Rule::L55Alone) {
         tally.expect(Group::Rule, &format!("{rule:?}"));
     }
     for name in DEFENCES {

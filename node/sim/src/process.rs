@@ -1,6 +1,7 @@
 //! Processes and connections: how machines boot and die, what they are fed, and how their outputs are carried out.
 
 use bytes::Bytes;
+use trustnet_engine::block::CommittedBlock;
 use trustnet_engine::io::{Final, Persist};
 use trustnet_engine::message::Message;
 use trustnet_engine::{Input, Output, TimerId};
@@ -285,14 +286,19 @@ impl World {
             let id = committed.id.to_string();
             format!("{} final {height} round {round}: {} with {txs} transactions", self.name(at), &id[..8])
         });
+        // Judged before it is stored: what a replica has found final must hold, whatever its disk does next.
+        if !self.puppets.contains_key(&at) {
+            self.judge_final(at, &committed);
+        }
         let Some(running) = &mut self.machines[at].running else { return };
         if let Err(why) = running.finish(done, self.settings.checkpoint_blocks) {
-            return self.disk_failed(at, &why);
+            self.disk_failed(at, &why);
         }
-        if self.puppets.contains_key(&at) {
-            return;
-        }
-        match self.checks.on_final(at, &committed) {
+    }
+
+    fn judge_final(&mut self, at: usize, committed: &CommittedBlock) {
+        let (round, txs) = (committed.commit.round, committed.block.txs.len());
+        match self.checks.on_final(at, committed) {
             Ok(true) => {
                 self.tally.note(Group::Work, "blocks");
                 self.tally.add(Group::Work, "transactions committed", txs as u64);

@@ -13,6 +13,7 @@ use trustnet_ledger::codec;
 use trustnet_ledger::crypto::{Hash32, PublicKey, SecretKey, verify_many};
 use trustnet_ledger::genesis::{CategoryWeights, Genesis, GenesisValidator};
 use trustnet_ledger::ids::NodeId;
+use trustnet_ledger::node::NodeKind;
 use trustnet_ledger::params::Params;
 use trustnet_ledger::rating::Category;
 use trustnet_ledger::signed::SignedTransaction;
@@ -178,6 +179,20 @@ impl Cluster {
                 self.push(0, j, Input::PeerUp(Self::key(i)));
             }
         }
+    }
+
+    /// A newcomer's registration: what a chain of one, in which nobody can rate anybody, can do.
+    pub fn registration(name: &str) -> SignedTransaction {
+        let key = SecretKey::from_seed(&trustnet_ledger::crypto::hash("newcomer", &[name.as_bytes()]).0);
+        let action = Action::Register {
+            name: name.into(),
+            owner: String::new(),
+            kind: NodeKind::User,
+            node_key: None,
+            validator_key: None,
+        };
+        let tx = Transaction { signer: key.public(), nonce: 1, time_ms: START_UNIX_MS, action };
+        SignedTransaction::sign(tx, &key, "test")
     }
 
     /// Stops a replica at once; what its disk holds stays.

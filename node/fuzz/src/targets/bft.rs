@@ -75,7 +75,8 @@ impl Machine {
                 self.large.silence(silent);
             }
             2 => self.crash(),
-            3..=5 => {
+            3 => self.feed(Event::Standstill { round: some_round(script, round) }, script),
+            4 | 5 => {
                 let proposal = self.proposal(script, round);
                 let valid = !script.byte().is_multiple_of(4);
                 self.feed(Event::Proposal { proposal: sign_proposal(proposal), valid }, script);
@@ -122,6 +123,7 @@ impl Machine {
             Event::Vote(vote) => Event::Vote(vote),
             Event::Value { round, value } => Event::Value { round, value },
             Event::Timeout(timeout) => Event::Timeout(timeout),
+            Event::Standstill { round } => Event::Standstill { round },
             Event::Certificate(_) => return,
         };
         self.run(event, same);

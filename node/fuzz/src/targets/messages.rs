@@ -11,7 +11,7 @@ use trustnet_engine::message::{
     Heartbeat, Holding, Message, Status, SyncRequest, SyncResponse, WireCertificate, WireProposal, WireVote,
     heartbeat_sign_bytes,
 };
-use trustnet_engine::signer::SignRecord;
+use trustnet_engine::sign_record::{Precommit, SignRecord};
 use trustnet_ledger::codec;
 
 use crate::memory::bounded;
@@ -203,7 +203,7 @@ fn evidence() -> Vec<Evidence> {
 fn sign_record(id: [u8; 32]) -> SignRecord {
     let id = trustnet_ledger::crypto::Hash32(id);
     SignRecord {
-        version: 1,
+        version: 2,
         height: 3,
         round: 2,
         proposed: Some((id, Some(1))),
@@ -212,5 +212,6 @@ fn sign_record(id: [u8; 32]) -> SignRecord {
         locked: Some((1, id)),
         valid: Some((1, id)),
         polka: HISTORY[2].1.signatures.clone(),
+        before: Some(Precommit { height: 2, round: 0, block: id }),
     }
 }

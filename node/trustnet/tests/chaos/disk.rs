@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use trustnet_engine::signer::SignRecord;
+use trustnet_engine::sign_record::SignRecord;
 
 /// Log records begin at multiples of this, in bytes.
 const PAGE_BYTES: usize = 4_096;

@@ -6,7 +6,7 @@ use std::fmt;
 use trustnet_bft as bft;
 use trustnet_engine::block::{proposal_sign_bytes, vote_sign_bytes};
 use trustnet_engine::message::{Message, WireCertificate, WireProposal, WireVote};
-use trustnet_engine::signer::SignRecord;
+use trustnet_engine::sign_record::SignRecord;
 use trustnet_ledger::crypto::{Hash32, PublicKey, Signature};
 
 /// Rounds of a height in which [`Slots::signers`] looks.
@@ -207,6 +207,10 @@ impl Slots {
                 self.note(slot(step), Signed { value, pol_round: None }, source);
             }
         }
+        if let Some(last) = record.before {
+            let slot = Slot { validator, height: last.height, round: last.round, step: Step::Precommit };
+            self.note(slot, Signed { value: Some(last.block), pol_round: None }, source);
+        }
     }
 }
 
@@ -266,7 +270,7 @@ mod tests {
         let node = (1..=4).position(|n| SecretKey::from_seed(&[n; 32]).public() == keys[2].public()).unwrap();
         slots.note_message(&vote(&keys[2], 2, Some(7), 3), "wire").unwrap();
         let mut record = SignRecord {
-            version: 1,
+            version: 2,
             height: 5,
             round: 3,
             proposed: Some((Hash32([7; 32]), None)),
@@ -275,6 +279,7 @@ mod tests {
             locked: None,
             valid: None,
             polka: Vec::new(),
+            before: None,
         };
         slots.note_record(node, &record, "disk");
         assert_eq!(slots.contradictions().len(), 0);

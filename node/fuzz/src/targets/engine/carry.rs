@@ -5,7 +5,7 @@ use trustnet_engine::Output;
 use trustnet_engine::block::{Block, CommittedBlock, proposal_sign_bytes, vote_sign_bytes};
 use trustnet_engine::io::{Final, Persist};
 use trustnet_engine::message::{MAX_MESSAGE_BYTES, Message, WireProposal, WireVote};
-use trustnet_engine::signer::SignRecord;
+use trustnet_engine::sign_record::SignRecord;
 use trustnet_ledger::SignedTransaction;
 use trustnet_ledger::codec;
 use trustnet_ledger::crypto::Hash32;
