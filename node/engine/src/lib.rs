@@ -22,6 +22,7 @@ mod amnesia;
 mod attest;
 mod candidates;
 mod consensus;
+mod decided;
 mod engine;
 mod gossip;
 mod handlers;

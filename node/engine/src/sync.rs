@@ -11,7 +11,7 @@ use trustnet_ledger::signed::SignedTransaction;
 
 use crate::block::{Block, Commit, MAX_COMMIT_BYTES};
 use crate::chain::InvalidBlock;
-use crate::consensus::diverged;
+use crate::decided::diverged;
 use crate::engine::Engine;
 use crate::io::{Output, TimerId};
 use crate::mempool::tx_id;
