@@ -1,0 +1,17 @@
+//! Builds TrustNet's images: rootless, from pinned inputs, the same bytes every time.
+
+pub mod archive;
+pub mod base_debian;
+pub mod boot;
+pub mod build;
+pub mod cache;
+pub mod deb;
+pub mod debian;
+pub mod elf;
+pub mod fat;
+pub mod files;
+pub mod lock;
+pub mod modules;
+pub mod screen;
+pub mod squash;
+pub mod tree;
