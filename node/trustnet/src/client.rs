@@ -98,6 +98,14 @@ impl Client {
     /// # Errors
     /// [`ClientError::BadUrl`].
     pub fn new(url: &str) -> Result<Self, ClientError> {
+        Self::with_timeouts(url, CONNECT_TIMEOUT, ANSWER_TIMEOUT)
+    }
+
+    /// A client that waits this long for a connection and for a whole answer.
+    ///
+    /// # Errors
+    /// [`ClientError::BadUrl`].
+    pub fn with_timeouts(url: &str, connect: Duration, answer: Duration) -> Result<Self, ClientError> {
         let bad = |problem| ClientError::BadUrl { url: url.to_owned(), problem };
         let address = match url.split_once("://") {
             None => url,
@@ -113,8 +121,8 @@ impl Client {
         }
         let full = format!("http://{address}");
         let agent = ureq::Agent::config_builder()
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(ANSWER_TIMEOUT))
+            .timeout_connect(Some(connect))
+            .timeout_global(Some(answer))
             // A proxy named in the environment knows nothing of this machine's loopback address.
             .proxy(None)
             .http_status_as_error(false)

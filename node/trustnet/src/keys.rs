@@ -179,25 +179,39 @@ pub fn save(path: &Path, role: Role, key: &SecretKey) -> Result<(), KeyError> {
 /// # Errors
 /// [`KeyError`]: missing, unreadable, open to other users, malformed, wrong role.
 pub fn load(path: &Path, expected: Option<Role>) -> Result<(Role, SecretKey), KeyError> {
-    let unreadable = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => KeyError::Missing { path: path.into() },
-        _ => KeyError::Unreadable { path: path.into(), source },
-    };
-    let file = fs::File::open(path).map_err(unreadable)?;
-    // The permissions of the opened file, not of the path: the path may be exchanged in between.
-    check_mode(path, &file)?;
-    let mut text = String::new();
-    file.take(MAX_KEY_FILE_BYTES + 1).read_to_string(&mut text).map_err(|source| match source.kind() {
-        io::ErrorKind::InvalidData => malformed(path, "it is not text"),
-        _ => unreadable(source),
-    })?;
-    let (role, key) = parse(&text).map_err(|problem| malformed(path, problem))?;
+    let (role, key) = read(path, true)?;
     match expected {
         Some(expected) if expected != role => {
             Err(KeyError::WrongRole { path: path.into(), expected, found: role })
         }
         _ => Ok((role, key)),
     }
+}
+
+/// Reads a key file from a file system that knows no owners (FAT), where everybody can read everything.
+///
+/// # Errors
+/// [`KeyError`]: missing, unreadable, malformed.
+pub fn load_shared(path: &Path) -> Result<(Role, SecretKey), KeyError> {
+    read(path, false)
+}
+
+fn read(path: &Path, private: bool) -> Result<(Role, SecretKey), KeyError> {
+    let unreadable = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => KeyError::Missing { path: path.into() },
+        _ => KeyError::Unreadable { path: path.into(), source },
+    };
+    let file = fs::File::open(path).map_err(unreadable)?;
+    // The permissions of the opened file, not of the path: the path may be exchanged in between.
+    if private {
+        check_mode(path, &file)?;
+    }
+    let mut text = String::new();
+    file.take(MAX_KEY_FILE_BYTES + 1).read_to_string(&mut text).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidData => malformed(path, "it is not text"),
+        _ => unreadable(source),
+    })?;
+    parse(&text).map_err(|problem| malformed(path, problem))
 }
 
 fn malformed(path: &Path, problem: impl Into<String>) -> KeyError {

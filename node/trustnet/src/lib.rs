@@ -10,6 +10,8 @@ pub mod import;
 pub mod keys;
 pub mod new_home;
 pub mod node;
+#[cfg(unix)]
+pub mod os;
 pub mod output;
 pub mod rpc;
 pub mod screen;

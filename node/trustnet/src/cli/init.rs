@@ -68,10 +68,13 @@ pub fn main(args: &InitArgs, globals: &Globals) -> Result<(), CliError> {
             .map_err(|error| CliError::usage(format!("--name `{}`: {error}", name.escape_debug())))?;
     }
     let keys = NodeKeys::generate()?;
-    let joined = join(args)?;
+    let joined = join(args.genesis.as_deref(), &args.join)?;
     let (genesis, peers, new_chain) = match joined {
         Some((genesis, peers)) => (genesis, peers, false),
-        None => (new_genesis(args, &keys)?, Vec::new(), true),
+        None => {
+            let name = args.name.as_deref().unwrap_or("node-1");
+            (new_genesis(name, &args.owner, args.chain_id.clone(), &keys)?, Vec::new(), true)
+        }
     };
     let name = match &args.name {
         Some(name) => name.clone(),
@@ -97,18 +100,20 @@ pub fn main(args: &InitArgs, globals: &Globals) -> Result<(), CliError> {
 }
 
 /// A chain of one validator.
-fn new_genesis(args: &InitArgs, keys: &NodeKeys) -> Result<Genesis, CliError> {
-    let chain_id = match &args.chain_id {
-        Some(id) => id.clone(),
-        None => format!("home-{}", &keys.validator.public().to_string()[..8]),
-    };
+pub(crate) fn new_genesis(
+    name: &str,
+    owner: &str,
+    chain_id: Option<String>,
+    keys: &NodeKeys,
+) -> Result<Genesis, CliError> {
+    let chain_id = chain_id.unwrap_or_else(|| format!("home-{}", &keys.validator.public().to_string()[..8]));
     let genesis = Genesis {
         version: trustnet_ledger::genesis::GENESIS_VERSION,
         chain_id,
         time_ms: now_ms(),
         validators: vec![GenesisValidator {
-            name: args.name.clone().unwrap_or_else(|| "node-1".to_owned()),
-            owner: args.owner.clone(),
+            name: name.to_owned(),
+            owner: owner.to_owned(),
             operator: keys.operator.public(),
             node_key: keys.node.public(),
             validator_key: keys.validator.public(),
@@ -123,10 +128,10 @@ fn new_genesis(args: &InitArgs, keys: &NodeKeys) -> Result<Genesis, CliError> {
 }
 
 /// The genesis and the peers of the chain to join; `None` for a new chain.
-fn join(args: &InitArgs) -> Result<Option<(Genesis, Vec<Peer>)>, CliError> {
-    let mut genesis = args.genesis.as_deref().map(read_genesis).transpose()?;
+fn join(genesis: Option<&Path>, nodes: &[String]) -> Result<Option<(Genesis, Vec<Peer>)>, CliError> {
+    let mut genesis = genesis.map(read_genesis).transpose()?;
     let mut peers = Vec::new();
-    for node in &args.join {
+    for node in nodes {
         if node.contains('@') {
             peers
                 .push(node.parse::<Peer>().map_err(|problem| CliError::usage(format!("--join: {problem}")))?);
@@ -149,7 +154,7 @@ fn join(args: &InitArgs) -> Result<Option<(Genesis, Vec<Peer>)>, CliError> {
         }
         peers.push(fetch_peer(&client)?);
     }
-    match (genesis, args.join.is_empty()) {
+    match (genesis, nodes.is_empty()) {
         (Some(genesis), _) => Ok(Some((genesis, peers))),
         (None, true) => Ok(None),
         (None, false) => Err(CliError::usage("to join by node id, the chain's genesis is needed, too")
@@ -157,7 +162,7 @@ fn join(args: &InitArgs) -> Result<Option<(Genesis, Vec<Peer>)>, CliError> {
     }
 }
 
-fn read_genesis(path: &Path) -> Result<Genesis, CliError> {
+pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, CliError> {
     let unreadable = |reason: String| {
         CliError::failed(format!("cannot read the genesis file {}: {reason}", path.display()))
             .next("copy config/genesis.json from a node of the network")
@@ -170,7 +175,7 @@ fn read_genesis(path: &Path) -> Result<Genesis, CliError> {
     Genesis::from_json(&text).map_err(|error| CliError::damaged(format!("{}: {error}", path.display())))
 }
 
-fn fetch_genesis(client: &Client) -> Result<Genesis, CliError> {
+pub(crate) fn fetch_genesis(client: &Client) -> Result<Genesis, CliError> {
     let result = client.call("genesis", &json!({}))?;
     let text = result["genesis"]["app_state"].to_string();
     Genesis::from_json(&text).map_err(|error| {
@@ -179,7 +184,7 @@ fn fetch_genesis(client: &Client) -> Result<Genesis, CliError> {
 }
 
 /// The peer behind an RPC address: the same host, with the node's key and UDP port.
-fn fetch_peer(client: &Client) -> Result<Peer, CliError> {
+pub(crate) fn fetch_peer(client: &Client) -> Result<Peer, CliError> {
     let status = client.call("status", &json!({}))?;
     let peer = peer_of(client.url(), &status["node_info"]);
     peer.ok_or_else(|| {

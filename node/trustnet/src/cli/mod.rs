@@ -91,6 +91,10 @@ pub enum Command {
     Keys(keys::KeysArgs),
     /// Print a completion script for your shell
     Completions(completions::CompletionsArgs),
+    /// Parts of a TrustNet appliance; its services call them
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Os(crate::os::OsArgs),
     /// Comes with a later version
     #[command(hide = true, disable_help_flag = true)]
     Provision(multicall::Later),
@@ -119,6 +123,8 @@ impl Command {
             Self::Destroy(args) => lifecycle::destroy(&args, globals),
             Self::Keys(args) => keys::main(args, globals),
             Self::Completions(args) => completions::main(&args, globals),
+            #[cfg(unix)]
+            Self::Os(args) => crate::os::main(&args, globals),
             Self::Provision(_) => Err(multicall::not_in_this_version("provision")),
             Self::Test(_) => Err(multicall::not_in_this_version("test")),
         }
