@@ -39,7 +39,7 @@ const PACKAGES: &[(&str, Take)] = &[
         "usr/lib/aarch64-linux-gnu/libnss_dns.so.2", "usr/lib/aarch64-linux-gnu/libnss_files.so.2",
     ])),
     ("libgcc-s1", All),
-    ("libpam0g", Only(&["usr/lib/aarch64-linux-gnu/libpam.so.0", "usr/lib/aarch64-linux-gnu/libpam.so.0.85.1"])),
+    ("libpam0g", Only(&["usr/lib/aarch64-linux-gnu/libpam.so.0", "usr/lib/aarch64-linux-gnu/libpam_misc.so.0"])),
     ("libpam-modules", Only(&["usr/lib/aarch64-linux-gnu/security/pam_permit.so"])),
     ("libcap2", Only(&["usr/lib/aarch64-linux-gnu"])),
     ("libaudit1", All),
@@ -243,7 +243,8 @@ fn shape(root: &mut Tree) -> Result<(), TreeError> {
     ] {
         root.link(link, target)?;
     }
-    for dir in ["dev", "proc", "sys", "run", "media", "mnt", "opt", "srv", "home", "var/lib", "var/log", "var/spool"] {
+    for dir in ["dev", "proc", "sys", "run", "media", "mnt", "opt", "srv", "home", "var/lib", "var/log", "var/spool",
+        "etc/rc.conf.d", "etc/network/if-pre-up.d", "etc/network/if-up.d", "etc/network/if-down.d", "etc/network/if-post-down.d"] {
         root.dir(dir, 0o755)?;
     }
     root.dir("root", 0o700)?;
