@@ -32,20 +32,34 @@ const PACKAGES: &[(&str, Take)] = &[
     ("openrc", Only(&["usr/sbin", "usr/bin", "usr/lib/rc", "etc/rc.conf"])),
     ("librc1t64", All),
     ("libeinfo1", All),
-    ("libc6", Only(&[
-        "usr/lib/ld-linux-aarch64.so.1", "usr/lib/aarch64-linux-gnu/ld-linux-aarch64.so.1", "usr/lib/aarch64-linux-gnu/libc.so.6",
-        "usr/lib/aarch64-linux-gnu/libm.so.6", "usr/lib/aarch64-linux-gnu/libresolv.so.2",
-        "usr/lib/aarch64-linux-gnu/libdl.so.2", "usr/lib/aarch64-linux-gnu/libpthread.so.0",
-        "usr/lib/aarch64-linux-gnu/libnss_dns.so.2", "usr/lib/aarch64-linux-gnu/libnss_files.so.2",
-    ])),
+    (
+        "libc6",
+        Only(&[
+            "usr/lib/ld-linux-aarch64.so.1",
+            "usr/lib/aarch64-linux-gnu/ld-linux-aarch64.so.1",
+            "usr/lib/aarch64-linux-gnu/libc.so.6",
+            "usr/lib/aarch64-linux-gnu/libm.so.6",
+            "usr/lib/aarch64-linux-gnu/libresolv.so.2",
+            "usr/lib/aarch64-linux-gnu/libdl.so.2",
+            "usr/lib/aarch64-linux-gnu/libpthread.so.0",
+            "usr/lib/aarch64-linux-gnu/libnss_dns.so.2",
+            "usr/lib/aarch64-linux-gnu/libnss_files.so.2",
+        ]),
+    ),
     ("libgcc-s1", All),
-    ("libpam0g", Only(&["usr/lib/aarch64-linux-gnu/libpam.so.0", "usr/lib/aarch64-linux-gnu/libpam_misc.so.0"])),
+    (
+        "libpam0g",
+        Only(&["usr/lib/aarch64-linux-gnu/libpam.so.0", "usr/lib/aarch64-linux-gnu/libpam_misc.so.0"]),
+    ),
     ("libpam-modules", Only(&["usr/lib/aarch64-linux-gnu/security/pam_permit.so"])),
     ("libcap2", Only(&["usr/lib/aarch64-linux-gnu"])),
     ("libaudit1", All),
     ("libselinux1", All),
     ("libpcre2-8-0", All),
-    ("libcap-ng0", Only(&["usr/lib/aarch64-linux-gnu/libcap-ng.so.0", "usr/lib/aarch64-linux-gnu/libcap-ng.so.0.0.0"])),
+    (
+        "libcap-ng0",
+        Only(&["usr/lib/aarch64-linux-gnu/libcap-ng.so.0", "usr/lib/aarch64-linux-gnu/libcap-ng.so.0.0.0"]),
+    ),
     ("ifupdown-ng", Only(&["usr/sbin", "usr/libexec/ifupdown-ng", "etc/network/ifupdown-ng.conf"])),
     ("libbsd0", All),
     ("libmd0", All),
@@ -60,18 +74,37 @@ const PACKAGES: &[(&str, Take)] = &[
     ("libnsl2", All),
     ("libtirpc3t64", All),
     ("zlib1g", All),
-    ("libgssapi-krb5-2", Only(&["usr/lib/aarch64-linux-gnu/libgssapi_krb5.so.2", "usr/lib/aarch64-linux-gnu/libgssapi_krb5.so.2.2"])),
-    ("libkrb5-3", Only(&["usr/lib/aarch64-linux-gnu/libkrb5.so.3", "usr/lib/aarch64-linux-gnu/libkrb5.so.3.3"])),
+    (
+        "libgssapi-krb5-2",
+        Only(&[
+            "usr/lib/aarch64-linux-gnu/libgssapi_krb5.so.2",
+            "usr/lib/aarch64-linux-gnu/libgssapi_krb5.so.2.2",
+        ]),
+    ),
+    (
+        "libkrb5-3",
+        Only(&["usr/lib/aarch64-linux-gnu/libkrb5.so.3", "usr/lib/aarch64-linux-gnu/libkrb5.so.3.3"]),
+    ),
     ("libk5crypto3", All),
     ("libkrb5support0", All),
     ("libkeyutils1", All),
     ("libcom-err2", All),
     ("libedit2", All),
     ("libtinfo6", All),
-    ("e2fsprogs", Only(&[
-        "usr/sbin/mke2fs", "usr/sbin/mkfs.ext4", "usr/sbin/e2fsck", "usr/sbin/fsck.ext4", "usr/sbin/resize2fs",
-        "usr/sbin/tune2fs", "usr/sbin/e2label", "usr/sbin/dumpe2fs", "etc/mke2fs.conf",
-    ])),
+    (
+        "e2fsprogs",
+        Only(&[
+            "usr/sbin/mke2fs",
+            "usr/sbin/mkfs.ext4",
+            "usr/sbin/e2fsck",
+            "usr/sbin/fsck.ext4",
+            "usr/sbin/resize2fs",
+            "usr/sbin/tune2fs",
+            "usr/sbin/e2label",
+            "usr/sbin/dumpe2fs",
+            "etc/mke2fs.conf",
+        ]),
+    ),
     ("libblkid1", All),
     ("libext2fs2t64", Only(&["usr/lib/aarch64-linux-gnu"])),
     ("libss2", All),
@@ -81,8 +114,14 @@ const PACKAGES: &[(&str, Take)] = &[
     ("libfdisk1", All),
     ("libsmartcols1", All),
     ("libmount1", All),
-    ("libncursesw6", Only(&["usr/lib/aarch64-linux-gnu/libncursesw.so.6", "usr/lib/aarch64-linux-gnu/libncursesw.so.6.5"])),
-    ("libreadline8t64", Only(&["usr/lib/aarch64-linux-gnu/libreadline.so.8", "usr/lib/aarch64-linux-gnu/libreadline.so.8.2"])),
+    (
+        "libncursesw6",
+        Only(&["usr/lib/aarch64-linux-gnu/libncursesw.so.6", "usr/lib/aarch64-linux-gnu/libncursesw.so.6.5"]),
+    ),
+    (
+        "libreadline8t64",
+        Only(&["usr/lib/aarch64-linux-gnu/libreadline.so.8", "usr/lib/aarch64-linux-gnu/libreadline.so.8.2"]),
+    ),
     ("libzstd1", All),
     ("nftables", Only(&["usr/sbin/nft"])),
     ("libnftables1", All),
@@ -90,12 +129,24 @@ const PACKAGES: &[(&str, Take)] = &[
     ("libmnl0", All),
     ("libjansson4", All),
     ("libxtables12", All),
-    ("libgmp10", Only(&["usr/lib/aarch64-linux-gnu/libgmp.so.10", "usr/lib/aarch64-linux-gnu/libgmp.so.10.5.0"])),
+    (
+        "libgmp10",
+        Only(&["usr/lib/aarch64-linux-gnu/libgmp.so.10", "usr/lib/aarch64-linux-gnu/libgmp.so.10.5.0"]),
+    ),
     ("opendoas", Only(&["usr/bin/doas"])),
     ("openntpd", Only(&["usr/sbin/ntpd", "usr/sbin/ntpctl", "usr/sbin/openntpd", "etc/openntpd"])),
     ("systemd-boot-efi", Only(&["usr/lib/systemd/boot/efi/systemd-bootaa64.efi"])),
     ("raspi-firmware", Only(&["usr/lib/raspi-firmware"])),
-    ("firmware-brcm80211", Only(&["usr/lib/firmware/brcm/brcmfmac43430", "usr/lib/firmware/brcm/brcmfmac43455", "usr/lib/firmware/brcm/brcmfmac43436", "usr/lib/firmware/cypress/cyfmac43430", "usr/lib/firmware/cypress/cyfmac43455"])),
+    (
+        "firmware-brcm80211",
+        Only(&[
+            "usr/lib/firmware/brcm/brcmfmac43430",
+            "usr/lib/firmware/brcm/brcmfmac43455",
+            "usr/lib/firmware/brcm/brcmfmac43436",
+            "usr/lib/firmware/cypress/cyfmac43430",
+            "usr/lib/firmware/cypress/cyfmac43455",
+        ]),
+    ),
 ];
 
 /// Names of all packages but the kernel, for the lock file.
@@ -167,7 +218,8 @@ pub struct Base {
 pub fn assemble(packages: &[(Pin, Vec<u8>)], stand_ins: &Path) -> Result<Base, BaseError> {
     let mut root = Tree::merged_usr();
     for (name, take) in PACKAGES {
-        let (_, bytes) = packages.iter().find(|(pin, _)| pin.name == *name).ok_or(BaseError::NotPinned(name))?;
+        let (_, bytes) =
+            packages.iter().find(|(pin, _)| pin.name == *name).ok_or(BaseError::NotPinned(name))?;
         let keep = |path: &str| match take {
             All => !is_of_no_use(path),
             Only(paths) => paths.iter().any(|wanted| path.starts_with(wanted)) && !is_of_no_use(path),
@@ -243,8 +295,25 @@ fn shape(root: &mut Tree) -> Result<(), TreeError> {
     ] {
         root.link(link, target)?;
     }
-    for dir in ["dev", "proc", "sys", "run", "media", "mnt", "opt", "srv", "home", "var/lib", "var/log", "var/spool",
-        "etc/rc.conf.d", "etc/network/if-pre-up.d", "etc/network/if-up.d", "etc/network/if-down.d", "etc/network/if-post-down.d"] {
+    for dir in [
+        "dev",
+        "proc",
+        "sys",
+        "run",
+        "media",
+        "mnt",
+        "opt",
+        "srv",
+        "home",
+        "var/lib",
+        "var/log",
+        "var/spool",
+        "etc/rc.conf.d",
+        "etc/network/if-pre-up.d",
+        "etc/network/if-up.d",
+        "etc/network/if-down.d",
+        "etc/network/if-post-down.d",
+    ] {
         root.dir(dir, 0o755)?;
     }
     root.dir("root", 0o700)?;

@@ -1,7 +1,8 @@
 //! How the image boots: the kernel's command line, the Raspberry Pi's config.txt, the entry of the UEFI boot loader.
 
 /// Modules that the first program loads before it looks for hardware: of those the kernel does not tell by itself.
-const MODULES: &str = "loop,squashfs,vfat,nls_cp437,nls_ascii,nls_utf8,sd-mod,usb-storage,bcm2835,sdhci-iproc,phy-generic,dwc2";
+const MODULES: &str =
+    "loop,squashfs,vfat,nls_cp437,nls_ascii,nls_utf8,sd-mod,usb-storage,bcm2835,sdhci-iproc,phy-generic,dwc2";
 
 /// The kernel's command line, but for the console.
 #[must_use]
@@ -54,7 +55,17 @@ mod tests {
     #[test]
     fn the_pi_reads_lines_that_it_knows() {
         for line in pi_config().lines().filter(|line| !line.starts_with('#')) {
-            let known = ["arm_64bit=", "kernel=", "initramfs ", "gpu_mem=", "disable_splash=", "enable_uart=", "dtoverlay=", "dtparam=", "include "];
+            let known = [
+                "arm_64bit=",
+                "kernel=",
+                "initramfs ",
+                "gpu_mem=",
+                "disable_splash=",
+                "enable_uart=",
+                "dtoverlay=",
+                "dtparam=",
+                "include ",
+            ];
             assert!(known.iter().any(|key| line.starts_with(key)), "{line}");
             // Longer lines are cut without a word (config.txt's documentation).
             assert!(line.len() <= 98, "{line}");

@@ -16,7 +16,8 @@ pub const IMAGE_BYTES: u64 = 256 * 1024 * 1024;
 /// Where the template of the user's settings lies in the overlay.
 const SETTINGS_TEMPLATE: &str = "usr/share/trustnet/trustnet.toml";
 /// Names that the program answers to.
-const NAMES: [&str; 5] = ["trustnet-node", "trustnet-query", "trustnet-status", "trustnet-provision", "trustnet-test"];
+const NAMES: [&str; 5] =
+    ["trustnet-node", "trustnet-query", "trustnet-status", "trustnet-provision", "trustnet-test"];
 /// Group `shadow` of both bases.
 const SHADOW_GID: u32 = 42;
 
@@ -74,7 +75,9 @@ pub fn read_program(path: &Path) -> Result<Vec<u8>, BuildError> {
     match crate::elf::machine(&program) {
         None => Err(wrong("is no program")),
         Some(machine) if machine != object::elf::EM_AARCH64 => Err(wrong("is not for aarch64")),
-        Some(_) if crate::elf::needed(&program).is_some_and(|needed| !needed.is_empty()) => Err(wrong("is not static")),
+        Some(_) if crate::elf::needed(&program).is_some_and(|needed| !needed.is_empty()) => {
+            Err(wrong("is not static"))
+        }
         Some(_) => Ok(program),
     }
 }
@@ -128,12 +131,18 @@ pub fn medium(base: &Base, overlay: &Tree, settings: &Settings, version: &str) -
 }
 
 fn settings_text(overlay: &Tree, settings: &Settings) -> String {
-    let template = || String::from_utf8_lossy(overlay.read(SETTINGS_TEMPLATE).unwrap_or_default()).into_owned();
+    let template =
+        || String::from_utf8_lossy(overlay.read(SETTINGS_TEMPLATE).unwrap_or_default()).into_owned();
     let text = settings.config.clone().unwrap_or_else(template);
-    match &settings.ssh_key {
-        Some(key) => format!("{text}\n[ssh]\nkeys = [{}]\n", toml_text(key.trim())),
-        None => text,
+    let Some(key) = &settings.ssh_key else { return text };
+    let line = format!("keys = [{}]", toml_text(key.trim()));
+    // In its place, behind the explanation.
+    let mut lines: Vec<&str> = text.lines().collect();
+    match lines.iter().position(|line| line.starts_with("# keys = [\"ssh-")) {
+        Some(place) => lines[place] = &line,
+        None => lines.extend(["[ssh]", &line]),
     }
+    lines.join("\n") + "\n"
 }
 
 /// A text as a TOML string.

@@ -34,7 +34,9 @@ pub enum FetchError {
         why: String,
     },
     /// Something else came than was asked for.
-    #[error("{url} has the SHA-256 {found}, not {expected}: it was changed or cut short on the way; nothing was kept")]
+    #[error(
+        "{url} has the SHA-256 {found}, not {expected}: it was changed or cut short on the way; nothing was kept"
+    )]
     WrongHash {
         /// What was asked for.
         url: String,
@@ -156,7 +158,8 @@ fn download(url: &str, screen: &Screen) -> Result<Vec<u8>, FetchError> {
         Err(error) => return Err(network(error.to_string())),
     };
     let length = response.headers().get("content-length");
-    let expected: Option<u64> = length.and_then(|value| value.to_str().ok()).and_then(|value| value.parse().ok());
+    let expected: Option<u64> =
+        length.and_then(|value| value.to_str().ok()).and_then(|value| value.parse().ok());
     if expected.is_some_and(|expected| expected > MAX_DOWNLOAD_BYTES) {
         return Err(network(format!("it is larger than {MAX_DOWNLOAD_BYTES} bytes")));
     }
@@ -205,7 +208,8 @@ mod tests {
     }
 
     fn answer(body: &[u8], length: usize) -> Vec<u8> {
-        [format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n").as_bytes(), body].concat()
+        [format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n").as_bytes(), body]
+            .concat()
     }
 
     #[test]
@@ -231,7 +235,11 @@ mod tests {
         assert!(matches!(wrong, Err(FetchError::WrongHash { .. })), "{wrong:?}");
         let short = cache.pinned(&serve(vec![answer(b"cont", 7)]), &sha, &screen);
         assert!(matches!(short, Err(FetchError::Network { .. })), "{short:?}");
-        let gone = cache.pinned(&serve(vec![b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec()]), &sha, &screen);
+        let gone = cache.pinned(
+            &serve(vec![b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec()]),
+            &sha,
+            &screen,
+        );
         assert!(matches!(gone, Err(FetchError::Gone { status: 404, .. })), "{gone:?}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }

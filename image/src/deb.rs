@@ -52,7 +52,8 @@ mod tests {
     use crate::archive::write_tar;
 
     fn member(name: &str, content: &[u8]) -> Vec<u8> {
-        let mut out = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len()).into_bytes();
+        let mut out =
+            format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len()).into_bytes();
         out.extend_from_slice(content);
         if out.len() % 2 == 1 {
             out.push(b'\n');
@@ -61,7 +62,13 @@ mod tests {
     }
 
     fn package(data_name: &str, data: &[u8]) -> Vec<u8> {
-        [AR_MAGIC, &member("debian-binary", b"2.0\n"), &member("control.tar.xz", b"odd"), &member(data_name, data)].concat()
+        [
+            AR_MAGIC,
+            &member("debian-binary", b"2.0\n"),
+            &member("control.tar.xz", b"odd"),
+            &member(data_name, data),
+        ]
+        .concat()
     }
 
     fn tree() -> (Tree, Vec<u8>) {

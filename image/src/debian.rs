@@ -123,7 +123,9 @@ impl<'a> Archive<'a> {
                 .ok_or_else(|| self.malformed(format!("{path} is not listed in InRelease")))?;
             let packed = self.cache.pinned(&format!("{dist}/{path}"), &sha256, self.screen)?;
             let mut text = String::new();
-            let read = liblzma::read::XzDecoder::new(packed.as_slice()).take(MAX_INDEX_BYTES).read_to_string(&mut text);
+            let read = liblzma::read::XzDecoder::new(packed.as_slice())
+                .take(MAX_INDEX_BYTES)
+                .read_to_string(&mut text);
             read.map_err(|error| self.malformed(format!("{path}: {error}")))?;
             index.add(component, &text);
         }
@@ -239,7 +241,11 @@ mod tests {
     fn an_index_that_nobody_signed_is_refused() {
         let (cache, screen) = (Cache::new(std::env::temp_dir(), true), Screen::quiet());
         let archive = Archive::new(DEFAULT_MIRROR, &cache, &screen);
-        let refused = archive.check_signature(b"Suite: stable\nSHA256:\n 22 5 main/binary-arm64/Packages.xz\n");
-        assert!(matches!(refused, Err(DebianError::Signature { .. } | DebianError::NoGpgv(_))), "{refused:?}");
+        let refused =
+            archive.check_signature(b"Suite: stable\nSHA256:\n 22 5 main/binary-arm64/Packages.xz\n");
+        assert!(
+            matches!(refused, Err(DebianError::Signature { .. } | DebianError::NoGpgv(_))),
+            "{refused:?}"
+        );
     }
 }

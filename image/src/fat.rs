@@ -77,7 +77,12 @@ fn master_boot_record(sectors: u32) -> [u8; 512] {
 /// # Errors
 /// When it is no image of ours.
 pub fn read_image<T: Read + Write + Seek>(mut disk: T) -> io::Result<Tree> {
-    let foreign = || io::Error::new(io::ErrorKind::InvalidData, "this is no TrustNet image: its partition table is another's");
+    let foreign = || {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "this is no TrustNet image: its partition table is another's",
+        )
+    };
     let mut mbr = [0; 512];
     disk.read_exact(&mut mbr)?;
     if mbr[510..] != [0x55, 0xaa] || mbr[440..444] != DISK_ID.to_le_bytes() || mbr[450] != FAT32_LBA {

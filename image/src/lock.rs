@@ -53,7 +53,8 @@ fn pin(text: &str) -> Result<Pin, &'static str> {
         return Err("the path is not below pool/");
     }
     let bytes = bytes.parse().map_err(|_| "the size is no number")?;
-    let [component, name, version, sha256, path] = [component, name, version, sha256, path].map(str::to_owned);
+    let [component, name, version, sha256, path] =
+        [component, name, version, sha256, path].map(str::to_owned);
     Ok(Pin { component, name, version, sha256, bytes, path })
 }
 

@@ -10,17 +10,66 @@ use crate::tree::{Node, Tree, TreeError};
 
 /// What finds the boot medium, in the initramfs: disks, cards, file systems.
 pub const FOR_BOOT: &[&str] = &[
-    "virtio_blk", "virtio_mmio", "virtio_scsi", "sd_mod", "usb-storage", "uas", "nvme", "bcm2835", "sdhci-iproc", "dwc2",
-    "phy-generic", "xhci-pci", "xhci-pci-renesas", "reset-raspberrypi", "vfat", "nls_cp437", "nls_ascii", "nls_utf8",
-    "squashfs", "loop",
+    "virtio_blk",
+    "virtio_mmio",
+    "virtio_scsi",
+    "sd_mod",
+    "usb-storage",
+    "uas",
+    "nvme",
+    "bcm2835",
+    "sdhci-iproc",
+    "dwc2",
+    "phy-generic",
+    "xhci-pci",
+    "xhci-pci-renesas",
+    "reset-raspberrypi",
+    "vfat",
+    "nls_cp437",
+    "nls_ascii",
+    "nls_utf8",
+    "squashfs",
+    "loop",
 ];
 
 /// What a running node needs besides.
 pub const FOR_RUNNING: &[&str] = &[
-    "ext4", "crc32c_generic", "virtio_net", "virtio-rng", "i6300esb", "bcm2835_wdt", "genet", "usbnet", "cdc_ether", "cdc_ncm",
-    "rndis_host", "smsc95xx", "lan78xx", "microchip", "r8152", "asix", "ax88179_178a", "macb", "e1000e", "brcmfmac",
-    "brcmfmac-wcc", "nf_tables", "nft_ct", "nft_limit", "nft_log", "nft_reject", "nft_reject_inet", "nf_log_syslog",
-    "bcm2835-rng", "iproc-rng200", "broadcom", "bcm7xxx", "realtek", "raspberrypi-cpufreq", "i2c-bcm2835", "usbhid",
+    "ext4",
+    "crc32c_generic",
+    "virtio_net",
+    "virtio-rng",
+    "i6300esb",
+    "bcm2835_wdt",
+    "genet",
+    "usbnet",
+    "cdc_ether",
+    "cdc_ncm",
+    "rndis_host",
+    "smsc95xx",
+    "lan78xx",
+    "microchip",
+    "r8152",
+    "asix",
+    "ax88179_178a",
+    "macb",
+    "e1000e",
+    "brcmfmac",
+    "brcmfmac-wcc",
+    "nf_tables",
+    "nft_ct",
+    "nft_limit",
+    "nft_log",
+    "nft_reject",
+    "nft_reject_inet",
+    "nf_log_syslog",
+    "bcm2835-rng",
+    "iproc-rng200",
+    "broadcom",
+    "bcm7xxx",
+    "realtek",
+    "raspberrypi-cpufreq",
+    "i2c-bcm2835",
+    "usbhid",
 ];
 
 /// Why the modules cannot be taken.
@@ -78,10 +127,16 @@ impl Modules {
         let root = format!("usr/lib/modules/{version}/");
         let mut modules = BTreeMap::new();
         for (path, entry) in tree.iter() {
-            let Some(place) = path.strip_prefix(&root).and_then(|path| path.strip_prefix("kernel/")) else { continue };
+            let Some(place) = path.strip_prefix(&root).and_then(|path| path.strip_prefix("kernel/")) else {
+                continue;
+            };
             let (Some(name), Node::File(content)) = (name_of(place), &entry.node) else { continue };
             let unreadable = |why: String| ModuleError::Unreadable { name: place.into(), why };
-            let content = if place.ends_with(".xz") { unpack(content).map_err(|e| unreadable(e.to_string()))? } else { content.clone() };
+            let content = if place.ends_with(".xz") {
+                unpack(content).map_err(|e| unreadable(e.to_string()))?
+            } else {
+                content.clone()
+            };
             let info = Info::read(&content).map_err(unreadable)?;
             modules.insert(key(name), (place.trim_end_matches(".xz").to_owned(), content, info));
         }
@@ -104,7 +159,9 @@ impl Modules {
             let (_, _, info) = self.modules.get(&name).ok_or_else(|| ModuleError::Missing(name.clone()))?;
             open.extend(info.depends.iter().map(|name| key(name)));
             // Wanted if it is there: a soft dependency may be of another kernel.
-            open.extend(info.softdeps.iter().map(|name| key(name)).filter(|name| self.modules.contains_key(name)));
+            open.extend(
+                info.softdeps.iter().map(|name| key(name)).filter(|name| self.modules.contains_key(name)),
+            );
             wanted.insert(name);
         }
         let root = format!("usr/lib/modules/{}", self.version);
@@ -114,7 +171,10 @@ impl Modules {
             let (path, content, info) = &self.modules[name];
             tree.file(&format!("{root}/kernel/{path}"), 0o644, content.clone())?;
             let needs = self.needs(name);
-            deps.push_str(&format!("kernel/{path}:{}\n", needs.iter().map(|path| format!(" kernel/{path}")).collect::<String>()));
+            deps.push_str(&format!(
+                "kernel/{path}:{}\n",
+                needs.iter().map(|path| format!(" kernel/{path}")).collect::<String>()
+            ));
             for alias in &info.aliases {
                 aliases.push_str(&format!("alias {alias} {name}\n"));
             }
@@ -122,7 +182,8 @@ impl Modules {
                 softdeps.push_str(&format!("softdep {name} pre: {}\n", info.softdeps.join(" ")));
             }
         }
-        for (file, text) in [("modules.dep", deps), ("modules.alias", aliases), ("modules.softdep", softdeps)] {
+        for (file, text) in [("modules.dep", deps), ("modules.alias", aliases), ("modules.softdep", softdeps)]
+        {
             tree.file(&format!("{root}/{file}"), 0o644, text)?;
         }
         Ok(tree)
@@ -197,7 +258,10 @@ mod tests {
             ("crc16", "lib/crc16.ko", module(&[], "c")),
             ("usb_storage", "drivers/usb-storage.ko", module(&["usbcore"], "usb:v*")),
         ];
-        let modules = all.into_iter().map(|(name, path, (content, info))| (name.into(), (path.into(), content, info))).collect();
+        let modules = all
+            .into_iter()
+            .map(|(name, path, (content, info))| (name.into(), (path.into(), content, info)))
+            .collect();
         Modules { version: "6.12".into(), modules, built_in: ["usbcore".to_owned()].into() }
     }
 
@@ -220,7 +284,9 @@ mod tests {
 
     #[test]
     fn modinfo_is_read_field_by_field() {
-        let info = Info::parse(b"license=GPL\0depends=a,b-c\0alias=pci:v1\0alias=of:N*\0softdep=pre: crc32c post: x\0depends=\0");
+        let info = Info::parse(
+            b"license=GPL\0depends=a,b-c\0alias=pci:v1\0alias=of:N*\0softdep=pre: crc32c post: x\0depends=\0",
+        );
         assert_eq!(info.depends, ["a", "b-c"]);
         assert_eq!(info.aliases, ["pci:v1", "of:N*"]);
         assert_eq!(info.softdeps, ["crc32c", "x"]);

@@ -170,7 +170,8 @@ impl Tree {
 
     /// Bytes of all files.
     pub fn content_bytes(&self) -> u64 {
-        let len = |entry: &Entry| if let Node::File(content) = &entry.node { content.len() as u64 } else { 0 };
+        let len =
+            |entry: &Entry| if let Node::File(content) = &entry.node { content.len() as u64 } else { 0 };
         self.entries.values().map(len).sum()
     }
 }

@@ -1,0 +1,150 @@
+//! `build` and `inspect`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use trustnet_image::archive::tar_gz;
+use trustnet_image::build::Settings;
+use trustnet_image::cache::sha256_hex;
+use trustnet_image::fat;
+use trustnet_image::inputs::{self, Inputs};
+use trustnet_image::outputs;
+use trustnet_image::screen::Screen;
+use trustnet_image::tree::Node;
+
+use super::{Failure, SourceArgs};
+
+#[derive(clap::Args)]
+pub struct BuildArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    /// A public SSH key for the user warden
+    #[arg(long, value_name = "FILE")]
+    ssh_key: Option<PathBuf>,
+    /// Settings of the node, put onto the card as trustnet.toml
+    #[arg(long, value_name = "FILE", conflicts_with = "ssh_key")]
+    config: Option<PathBuf>,
+    /// Where the image goes; what belongs to it stands beside it
+    #[arg(long, value_name = "FILE", default_value = "trustnet.img")]
+    out: PathBuf,
+    /// Only the image, without compressed copy, hashes and lists
+    #[arg(long)]
+    only_image: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A public key as one line.
+pub fn read_public_key(path: &Path) -> Result<String, Failure> {
+    let text = fs::read_to_string(path).map_err(|why| format!("cannot read {}: {why}", path.display()))?;
+    if text.contains("PRIVATE KEY") {
+        return Err(
+            format!("{} is a private key: give the public one, which ends in .pub", path.display()).into()
+        );
+    }
+    let line = text.trim();
+    if line.lines().count() != 1 || !line.starts_with("ssh-") && !line.starts_with("ecdsa-") {
+        return Err(
+            format!("{} is no public SSH key; make one: ssh-keygen -t ed25519", path.display()).into()
+        );
+    }
+    Ok(line.to_owned())
+}
+
+pub fn run(args: &BuildArgs) -> Result<(), Failure> {
+    let screen = if args.json { Screen::quiet() } else { Screen::stderr() };
+    let ssh_key = args.ssh_key.as_deref().map(read_public_key).transpose()?;
+    let read = |path: &PathBuf| {
+        fs::read_to_string(path).map_err(|why| format!("cannot read {}: {why}", path.display()))
+    };
+    let config = args.config.as_ref().map(read).transpose()?;
+    let sources = args.source.sources();
+    let inputs = Inputs::gather(&sources, &screen)?;
+    let (image, _) = inputs.image(&Settings { config, ssh_key, ..Settings::default() })?;
+
+    let name = args.out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let beside = |ending: &str| args.out.with_file_name(format!("{name}{ending}"));
+    let mut files = vec![(args.out.clone(), image.clone())];
+    if !args.only_image {
+        screen.note("compressing");
+        let packed = outputs::compress(&image)?;
+        let packed_name = format!("{name}.zst");
+        let entry = outputs::imager_entry(&inputs.version, &packed_name, &image, &packed);
+        let crates = inputs::crates(&sources.repository);
+        let sbom = outputs::sbom(&inputs.version, &inputs.pins, &crates);
+        let overlay = tar_gz(&inputs.overlay)?;
+        let sums = [(&name, &image), (&packed_name, &packed)];
+        let sums: String =
+            sums.iter().map(|(name, bytes)| format!("{}  {name}\n", sha256_hex(bytes))).collect();
+        files.extend([
+            (beside(".zst"), packed),
+            (beside(".sha256"), sums.into_bytes()),
+            (beside(".bmap"), outputs::block_map(&image).into_bytes()),
+            (beside(".sbom.json"), serde_json::to_vec_pretty(&sbom)?),
+            (beside(".imager.json"), serde_json::to_vec_pretty(&entry)?),
+            (args.out.with_file_name("trustnet.apkovl.tar.gz"), overlay),
+        ]);
+    }
+    // All are written before the first gets its name.
+    let part = |path: &Path| {
+        path.with_file_name(format!(".{}.part", path.file_name().unwrap_or_default().to_string_lossy()))
+    };
+    for (index, (path, bytes)) in files.iter().enumerate() {
+        if let Err(why) = fs::write(part(path), bytes) {
+            for (path, _) in &files[..=index] {
+                let _ = fs::remove_file(part(path));
+            }
+            return Err(format!("cannot write {}: {why}", path.display()).into());
+        }
+    }
+    for (path, _) in &files {
+        fs::rename(part(path), path)?;
+    }
+    let sha256 = sha256_hex(&image);
+    if args.json {
+        let files: Vec<_> =
+            files.iter().map(|(path, bytes)| json!({ "file": path, "bytes": bytes.len() })).collect();
+        println!(
+            "{}",
+            json!({ "base": inputs.base.name, "version": inputs.version, "sha256": sha256, "files": files })
+        );
+    } else {
+        println!("{} on {}", args.out.display(), inputs.base.name);
+        for (path, bytes) in &files {
+            println!("  {:>9}  {}", size(bytes.len()), path.display());
+        }
+        println!("  SHA-256 {sha256}\nnext: trustnet-image flash /dev/sdX --image {}", args.out.display());
+    }
+    Ok(())
+}
+
+/// A size for people.
+fn size(bytes: usize) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+pub fn inspect(image: &Path, json: bool) -> Result<(), Failure> {
+    let file = fs::OpenOptions::new().read(true).open(image);
+    let mut file = file.map_err(|why| format!("cannot open {}: {why}", image.display()))?;
+    let tree = fat::read_image(&mut file).map_err(|why| format!("{}: {why}", image.display()))?;
+    let files = tree.iter().filter_map(|(path, entry)| match &entry.node {
+        Node::File(content) => Some((path, content)),
+        _ => None,
+    });
+    if json {
+        let files: Vec<_> =
+            files.map(|(path, content)| json!({ "path": path, "bytes": content.len(), "sha256": sha256_hex(content) })).collect();
+        println!("{}", json!({ "files": files }));
+        return Ok(());
+    }
+    for (path, content) in files {
+        println!("{:>9}  {}  {path}", size(content.len()), &sha256_hex(content)[..16]);
+    }
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! The command line.
+
+mod build;
+mod vm;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use trustnet_image::base_debian::{self, KERNEL};
+use trustnet_image::cache::Cache;
+use trustnet_image::debian::{Archive, DEFAULT_MIRROR, DebianError};
+use trustnet_image::flash;
+use trustnet_image::inputs::Sources;
+use trustnet_image::lock;
+use trustnet_image::screen::Screen;
+
+/// Builds TrustNet's SD-card and VM images, writes cards, and runs VMs.
+#[derive(Parser)]
+#[command(name = "trustnet-image", version, arg_required_else_help = true)]
+#[command(
+    after_help = "A card: trustnet-image build --ssh-key ~/.ssh/id_ed25519.pub, then trustnet-image flash /dev/sdX\n\
+    A VM:   trustnet-image vm create kitchen"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build an image
+    Build(build::BuildArgs),
+    /// Write an image onto a card, and read it back
+    Flash {
+        /// The whole card, such as /dev/sdb
+        device: PathBuf,
+        /// The image
+        #[arg(long, default_value = "trustnet.img")]
+        image: PathBuf,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Say what is inside an image
+    Inspect {
+        /// The image
+        image: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make and run VMs
+    #[command(subcommand)]
+    Vm(vm::VmCommand),
+    /// Pin the newest packages of the Debian base
+    Lock(SourceArgs),
+    /// Print a completion script for your shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the parts of an image come from.
+#[derive(clap::Args, Clone)]
+pub struct SourceArgs {
+    /// The program for aarch64, as cross/build makes it [default: target/dist-aarch64/trustnet]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// Use nothing but what was downloaded before
+    #[arg(long)]
+    offline: bool,
+    /// Where downloads are kept [default: ~/.cache/trustnet-image]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// The Debian mirror
+    #[arg(long, value_name = "URL", default_value = DEFAULT_MIRROR)]
+    mirror: String,
+}
+
+impl SourceArgs {
+    fn sources(&self) -> Sources {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let program = self.program.clone().unwrap_or_else(|| {
+            let target =
+                std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository.join("target"), PathBuf::from);
+            target.join("dist-aarch64/trustnet")
+        });
+        let cache = Cache::new(self.cache.clone().unwrap_or_else(Cache::default_dir), self.offline);
+        Sources { repository, program, mirror: self.mirror.clone(), cache }
+    }
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Build(args) => build::run(&args),
+        Command::Flash { device, image, yes } => run_flash(&device, &image, yes),
+        Command::Inspect { image, json } => build::inspect(&image, json),
+        Command::Vm(command) => vm::run(&command),
+        Command::Lock(args) => run_lock(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "trustnet-image", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_lock(args: &SourceArgs) -> Result<(), Failure> {
+    let (screen, sources) = (Screen::stderr(), args.sources());
+    let index = Archive::new(&sources.mirror, &sources.cache, &screen).index()?;
+    let find = |name: &str| index.find(name).ok_or_else(|| DebianError::NoPackage(name.to_owned()));
+    let mut pins = base_debian::package_names().map(find).collect::<Result<Vec<_>, _>>()?;
+    pins.push(index.kernel().ok_or_else(|| DebianError::NoPackage(KERNEL.to_owned()))?);
+    pins.sort();
+    let path = sources.repository.join("image/debian.lock");
+    std::fs::write(&path, lock::format(&pins))?;
+    println!("Pinned {} packages in {}", pins.len(), path.display());
+    Ok(())
+}
+
+fn run_flash(device: &Path, image: &Path, yes: bool) -> Result<(), Failure> {
+    let bytes = std::fs::read(image)
+        .map_err(|why| format!("cannot read {}: {why}; make it: trustnet-image build", image.display()))?;
+    flash::check(device, bytes.len() as u64)?;
+    if !yes {
+        eprint!("Everything on {} will be lost. Write the image onto it? [y/N] ", device.display());
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        if !answer.trim().eq_ignore_ascii_case("y") {
+            return Err("nothing was written".into());
+        }
+    }
+    flash::flash(device, &bytes, &Screen::stderr())?;
+    println!(
+        "{} is ready. Put it into the board and power it;\nafter a minute: ssh warden@trustnet-XXXX.local (XXXX is on the console)",
+        device.display()
+    );
+    Ok(())
+}

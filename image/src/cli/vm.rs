@@ -1,0 +1,236 @@
+//! `vm`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Subcommand;
+use serde_json::json;
+use trustnet_image::build::Settings;
+use trustnet_image::inputs::Inputs;
+use trustnet_image::screen::Screen;
+use trustnet_image::tree::Tree;
+use trustnet_image::vm::{self, Forward, Machine, Plan, State};
+
+use super::build::read_public_key;
+use super::{Failure, SourceArgs};
+
+/// How long a machine may take to answer, with or without a processor that helps.
+const BOOT_LIMIT: Duration = Duration::from_secs(240);
+
+#[derive(Subcommand)]
+pub enum VmCommand {
+    /// Make a VM, or a network of them, and start it
+    Create(CreateArgs),
+    /// Start a VM
+    Start(NameArgs),
+    /// Shut a VM down
+    Stop(NameArgs),
+    /// Say which VMs there are and what they do
+    Status {
+        /// Where VMs are kept [default: ~/vms]
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Log in to a VM, or run a command there
+    Ssh {
+        #[command(flatten)]
+        name: NameArgs,
+        /// A command; without it a shell
+        #[arg(trailing_var_arg = true)]
+        command: Vec<String>,
+    },
+    /// Remove a VM with its disk
+    Delete(NameArgs),
+}
+
+#[derive(clap::Args)]
+pub struct NameArgs {
+    /// The VM
+    name: String,
+    /// Where VMs are kept [default: ~/vms]
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub struct CreateArgs {
+    #[command(flatten)]
+    name: NameArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// So many VMs, NAME-1 and so on, validators of one new network
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    nodes: u8,
+    /// Size of the disk; it takes only what is used
+    #[arg(long, default_value = "8G")]
+    disk: String,
+    /// Memory, such as 512M or 2G
+    #[arg(long, default_value = "512M", value_parser = memory)]
+    memory: u64,
+    /// Processors
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: u32,
+    /// Port of this machine that leads to SSH; further VMs take the next ones
+    #[arg(long, default_value_t = 2222)]
+    ssh_port: u16,
+    /// Port of this machine that leads to the RPC; further VMs take the next ones
+    #[arg(long, default_value_t = 26657)]
+    rpc_port: u16,
+    /// One more forwarded port, HOST:GUEST; may be given several times
+    #[arg(long, value_parser = forward)]
+    forward: Vec<Forward>,
+    /// A public SSH key for warden [default: one that is made for the VM]
+    #[arg(long, value_name = "FILE")]
+    ssh_key: Option<PathBuf>,
+    /// Make it, but do not start it
+    #[arg(long)]
+    no_start: bool,
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    let (number, factor) = match text.strip_suffix(['G', 'g']) {
+        Some(number) => (number, 1024),
+        None => (text.strip_suffix(['M', 'm']).unwrap_or(text), 1),
+    };
+    let mib = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    mib.filter(|mib| (256..=1_048_576).contains(mib))
+        .ok_or_else(|| "give 256M or more, such as 512M or 2G".to_owned())
+}
+
+fn forward(text: &str) -> Result<Forward, String> {
+    let wrong = || format!("{text:?} is not HOST:GUEST, such as 8080:8080");
+    let (host, guest) = text.split_once(':').ok_or_else(wrong)?;
+    Ok(Forward { host: host.parse().map_err(|_| wrong())?, guest: guest.parse().map_err(|_| wrong())? })
+}
+
+fn folder(given: Option<&PathBuf>) -> PathBuf {
+    let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    given.cloned().unwrap_or_else(|| home().join("vms"))
+}
+
+pub fn run(command: &VmCommand) -> Result<(), Failure> {
+    match command {
+        VmCommand::Create(args) => create(args),
+        VmCommand::Start(args) => {
+            let (folder, screen) = (folder(args.folder.as_ref()), Screen::stderr());
+            let machine = Machine::load(&folder, &args.name)?;
+            start(&machine, &folder, &screen)
+        }
+        VmCommand::Stop(args) => {
+            let folder = folder(args.folder.as_ref());
+            Machine::load(&folder, &args.name)?.stop(&folder)?;
+            println!("{} is off", args.name);
+            Ok(())
+        }
+        VmCommand::Status { folder: given, json } => {
+            status(&folder(given.as_ref()), *json);
+            Ok(())
+        }
+        VmCommand::Ssh { name, command } => {
+            use std::os::unix::process::CommandExt;
+            let folder = folder(name.folder.as_ref());
+            let error = Machine::load(&folder, &name.name)?.ssh(&folder).args(command).exec();
+            Err(format!("cannot run ssh: {error}; install it: apt-get install openssh-client").into())
+        }
+        VmCommand::Delete(args) => {
+            let folder = folder(args.folder.as_ref());
+            Machine::load(&folder, &args.name)?.delete(&folder)?;
+            println!("{} is gone, with its disk", args.name);
+            Ok(())
+        }
+    }
+}
+
+fn create(args: &CreateArgs) -> Result<(), Failure> {
+    let (folder, screen) = (folder(args.name.folder.as_ref()), Screen::stderr());
+    let name = &args.name.name;
+    vm::check_name(name)?;
+    let used: Vec<u8> = Machine::all(&folder).iter().map(|machine| machine.number).collect();
+    let mut numbers = (1..=250).filter(|number| !used.contains(number));
+    let members: Vec<(String, u8)> = (1..=args.nodes)
+        .map(|index| if args.nodes == 1 { name.clone() } else { format!("{name}-{index}") })
+        .zip(numbers.by_ref())
+        .collect();
+    let plan = Plan {
+        members: members.clone(),
+        disk: args.disk.clone(),
+        memory_mib: args.memory,
+        cpus: args.cpus,
+        ssh_port: args.ssh_port,
+        rpc_port: args.rpc_port,
+        forwards: args.forward.clone(),
+    };
+    vm::Qemu::find()?;
+    let given = args.ssh_key.as_deref().map(read_public_key).transpose()?;
+    let inputs = Inputs::gather(&args.source.sources(), &screen)?;
+    fs::create_dir_all(&folder)?;
+    let key = folder.join(format!("{name}.key"));
+    let public = match &given {
+        Some(public) => public.clone(),
+        None if key.exists() => read_public_key(&key.with_extension("key.pub"))?,
+        None => vm::make_key(&key)?.trim().to_owned(),
+    };
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
+    let files = if args.nodes > 1 { vm::member_files(&members, now_ms)? } else { vec![Tree::new()] };
+    let created = vm::create(&folder, &plan, &mut |index| {
+        let (name, number) = &members[index];
+        screen.note(&format!("making {name}"));
+        let keys = if args.nodes > 1 { format!("keys = \"{}\"\n", vm::KEYS_FOLDER) } else { String::new() };
+        let config = format!(
+            "hostname = \"{name}\"\n\n[ssh]\nkeys = [{}]\n\n[network]\nula = \"{}/64\"\n\n[node]\nname = \"{name}\"\n{keys}",
+            serde_json::Value::from(public.as_str()),
+            vm::address(*number),
+        );
+        let settings = Settings { config: Some(config), ssh_key: None, files: files[index].clone() };
+        let (image, _) = inputs.image(&settings)?;
+        Ok((image, given.is_none().then(|| key.clone())))
+    })?;
+    if args.no_start {
+        println!("next: trustnet-image vm start {}", created[0].machine.name);
+        return Ok(());
+    }
+    for created in &created {
+        created.machine.start(&folder)?;
+    }
+    for created in &created {
+        start(&created.machine, &folder, &screen)?;
+    }
+    Ok(())
+}
+
+fn start(machine: &Machine, folder: &std::path::Path, screen: &Screen) -> Result<(), Failure> {
+    machine.start(folder)?;
+    screen.note(&format!("waiting for {}", machine.name));
+    let took = machine.wait_for_ssh(folder, BOOT_LIMIT)?;
+    println!(
+        "{} answers after {} s: RPC on http://127.0.0.1:{}\n  next: trustnet-image vm ssh {}",
+        machine.name,
+        took.as_secs(),
+        machine.rpc_port,
+        machine.name
+    );
+    Ok(())
+}
+
+fn status(folder: &std::path::Path, as_json: bool) {
+    let all = Machine::all(folder);
+    if as_json {
+        let list: Vec<_> = all.iter().map(|vm| json!({ "vm": vm, "state": vm.state(folder) })).collect();
+        println!("{}", json!({ "folder": folder, "vms": list }));
+        return;
+    }
+    if all.is_empty() {
+        println!("no VMs in {}\nnext: trustnet-image vm create NAME", folder.display());
+    }
+    for machine in all {
+        let state = match machine.state(folder) {
+            State::Stopped => "off".to_owned(),
+            State::Running { pid } => format!("runs (process {pid})"),
+        };
+        println!("{:<16} {state:<24} ssh {:<6} rpc {}", machine.name, machine.ssh_port, machine.rpc_port);
+    }
+}

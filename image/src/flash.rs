@@ -1,0 +1,217 @@
+//! Writing an image onto a card, and reading it back. Refuses what is in use.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::outputs::runs;
+use crate::screen::Screen;
+
+const CHUNK_BYTES: usize = 1024 * 1024;
+/// Blocks of the map, in bytes.
+const BLOCK_BYTES: usize = 4096;
+/// Behind the image so much is cleared, in bytes.
+const CLEARED_BYTES: u64 = 8 * 1024 * 1024;
+/// `O_EXCL` on a block device: refused by the kernel while a file system on it is mounted (open(2)).
+const O_EXCL: i32 = 0o200;
+
+/// Why nothing was written, or not all of it.
+#[derive(Debug, thiserror::Error)]
+pub enum FlashError {
+    /// Not a disk.
+    #[error("{} is no disk; lsblk lists them", .0.display())]
+    NoDisk(PathBuf),
+    /// A partition, not the whole card.
+    #[error("{} is a partition; name the whole card: {}", .0.display(), .1.display())]
+    Partition(PathBuf, PathBuf),
+    /// Something on it is in use.
+    #[error("{} is in use: {used} is mounted at {at}; unmount it first: umount {at}", .device.display())]
+    Mounted {
+        /// The disk.
+        device: PathBuf,
+        /// The part in use.
+        used: String,
+        /// Where.
+        at: String,
+    },
+    /// The system runs from it.
+    #[error("{} holds this computer's own system and is never written", .0.display())]
+    System(PathBuf),
+    /// Too small.
+    #[error("{} has {has} bytes, and the image needs {needs}: use a larger card", .device.display())]
+    TooSmall {
+        /// The disk.
+        device: PathBuf,
+        /// Its size.
+        has: u64,
+        /// The image's.
+        needs: u64,
+    },
+    /// What was read back is not what was written.
+    #[error("{} gave back other bytes than were written at {at}: the card is bad, or no card at all", .device.display())]
+    Different {
+        /// The disk.
+        device: PathBuf,
+        /// Where, in bytes.
+        at: u64,
+    },
+    /// The operating system's.
+    #[error("cannot {what} {}: {why}{}", .device.display(), if .why.kind() == io::ErrorKind::PermissionDenied { "; run it with sudo" } else { "" })]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which disk.
+        device: PathBuf,
+        /// Why not.
+        why: io::Error,
+    },
+}
+
+/// A place where something is mounted: device and folder.
+type Mount = (String, String);
+
+/// Whether a disk may be written.
+///
+/// # Errors
+/// Why not.
+pub fn check(device: &Path, image_bytes: u64) -> Result<(), FlashError> {
+    let failed = |what| move |why| FlashError::Io { what, device: device.to_owned(), why };
+    let kind = fs::metadata(device).map_err(failed("find"))?.file_type();
+    // A plain file stands for a disk in tests, and for people who want the image padded.
+    if !kind.is_block_device() && !kind.is_file() {
+        return Err(FlashError::NoDisk(device.to_owned()));
+    }
+    if kind.is_block_device() {
+        let name = device.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let system = Path::new("/sys/class/block").join(&name);
+        if system.join("partition").exists() {
+            let whole =
+                fs::canonicalize(&system).ok().and_then(|path| path.parent()?.file_name().map(PathBuf::from));
+            return Err(FlashError::Partition(
+                device.to_owned(),
+                Path::new("/dev").join(whole.unwrap_or_default()),
+            ));
+        }
+        let mounts = fs::read_to_string("/proc/mounts").map_err(failed("look for mounts of"))?;
+        check_mounts(device, &parse_mounts(&mounts))?;
+    }
+    let has = File::open(device).and_then(|mut file| file.seek(SeekFrom::End(0))).map_err(failed("open"))?;
+    if has < image_bytes {
+        return Err(FlashError::TooSmall { device: device.to_owned(), has, needs: image_bytes });
+    }
+    Ok(())
+}
+
+fn parse_mounts(text: &str) -> Vec<Mount> {
+    let fields =
+        text.lines().map(|line| line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>());
+    fields.filter_map(|fields| Some((fields.first()?.clone(), fields.get(1)?.clone()))).collect()
+}
+
+fn check_mounts(device: &Path, mounts: &[Mount]) -> Result<(), FlashError> {
+    let name = device.to_string_lossy();
+    let on_it = |used: &str| {
+        used.strip_prefix(name.as_ref()).is_some_and(|rest| {
+            let digits = rest.strip_prefix('p').unwrap_or(rest);
+            digits.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    let Some((used, at)) = mounts.iter().find(|(used, _)| on_it(used)) else { return Ok(()) };
+    if mounts.iter().any(|(used, at)| on_it(used) && ["/", "/boot", "/usr", "/home"].contains(&at.as_str())) {
+        return Err(FlashError::System(device.to_owned()));
+    }
+    Err(FlashError::Mounted { device: device.to_owned(), used: used.clone(), at: at.clone() })
+}
+
+/// Writes an image onto a disk that was checked, and reads it back.
+///
+/// # Errors
+/// [`FlashError`].
+pub fn flash(device: &Path, image: &[u8], screen: &Screen) -> Result<(), FlashError> {
+    check(device, image.len() as u64)?;
+    let failed = |what| move |why| FlashError::Io { what, device: device.to_owned(), why };
+    let block = fs::metadata(device).map_err(failed("find"))?.file_type().is_block_device();
+    let flags = if block { O_EXCL } else { 0 };
+    let mut disk =
+        OpenOptions::new().read(true).write(true).custom_flags(flags).open(device).map_err(failed("open"))?;
+    let runs = runs(image);
+    let total: u64 = runs.iter().map(|(first, last)| ((last - first + 1) * BLOCK_BYTES) as u64).sum();
+    // What is not written belongs to no file of the image: its file table says so.
+    let bar = screen.bytes("writing", total);
+    for &(first, last) in &runs {
+        let (start, end) = (first * BLOCK_BYTES, ((last + 1) * BLOCK_BYTES).min(image.len()));
+        disk.seek(SeekFrom::Start(start as u64)).map_err(failed("write to"))?;
+        for chunk in image[start..end].chunks(CHUNK_BYTES) {
+            disk.write_all(chunk).map_err(failed("write to"))?;
+            bar.advance(chunk.len() as u64);
+        }
+    }
+    // Behind the image the node makes its data partition, and takes what it finds there for somebody's.
+    let rest = disk.seek(SeekFrom::End(0)).map_err(failed("open"))?.saturating_sub(image.len() as u64);
+    disk.seek(SeekFrom::Start(image.len() as u64)).map_err(failed("write to"))?;
+    disk.write_all(&vec![0; rest.min(CLEARED_BYTES) as usize]).map_err(failed("write to"))?;
+    disk.sync_all().map_err(failed("flush"))?;
+    bar.done();
+    let bar = screen.bytes("reading back", total);
+    let mut read = vec![0; CHUNK_BYTES];
+    for &(first, last) in &runs {
+        let (start, end) = (first * BLOCK_BYTES, ((last + 1) * BLOCK_BYTES).min(image.len()));
+        disk.seek(SeekFrom::Start(start as u64)).map_err(failed("read"))?;
+        for (number, chunk) in image[start..end].chunks(CHUNK_BYTES).enumerate() {
+            let read = &mut read[..chunk.len()];
+            disk.read_exact(read).map_err(failed("read"))?;
+            if read != chunk {
+                let at = (start + number * CHUNK_BYTES) as u64;
+                return Err(FlashError::Different { device: device.to_owned(), at });
+            }
+            bar.advance(chunk.len() as u64);
+        }
+    }
+    bar.done();
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn mounts() -> Vec<Mount> {
+        parse_mounts(
+            "/dev/sda1 / ext4 rw 0 0\n/dev/sdb2 /media/card vfat rw 0 0\n/dev/mmcblk0p1 /mnt/x vfat rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n",
+        )
+    }
+
+    #[test]
+    fn disks_in_use_are_refused() {
+        assert!(matches!(check_mounts(Path::new("/dev/sda"), &mounts()), Err(FlashError::System(_))));
+        let used = check_mounts(Path::new("/dev/sdb"), &mounts()).unwrap_err();
+        assert!(used.to_string().contains("umount /media/card"), "{used}");
+        assert!(check_mounts(Path::new("/dev/mmcblk0"), &mounts()).is_err());
+        assert!(check_mounts(Path::new("/dev/sd"), &mounts()).is_ok());
+        assert!(check_mounts(Path::new("/dev/sdc"), &mounts()).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_disk_or_too_small_is_refused() {
+        assert!(matches!(check(Path::new("/dev/null"), 1), Err(FlashError::NoDisk(_))));
+        assert!(matches!(check(Path::new("/nonexistent"), 1), Err(FlashError::Io { .. })));
+        let card = tempfile::NamedTempFile::new().unwrap();
+        card.as_file().set_len(100).unwrap();
+        let refused = flash(card.path(), &[1; 101], &Screen::quiet()).unwrap_err();
+        assert!(matches!(refused, FlashError::TooSmall { has: 100, needs: 101, .. }));
+        assert_eq!(fs::read(card.path()).unwrap(), [0; 100]);
+    }
+
+    #[test]
+    fn an_image_is_written_and_read_back() {
+        let card = tempfile::NamedTempFile::new().unwrap();
+        card.as_file().set_len(64 * 1024).unwrap();
+        let mut image = vec![0; 40 * 1024];
+        image[..4].copy_from_slice(b"boot");
+        image[39 * 1024..].fill(9);
+        flash(card.path(), &image, &Screen::quiet()).unwrap();
+        assert_eq!(fs::read(card.path()).unwrap()[..image.len()], image);
+    }
+}

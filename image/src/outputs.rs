@@ -1,0 +1,171 @@
+//! What stands beside an image: compressed copy, hashes, map of blocks, list of what is in it, entry for Raspberry Pi Imager.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use crate::cache::sha256_hex;
+use crate::lock::Pin;
+
+/// Bytes of a block in the map.
+const BLOCK_BYTES: usize = 4096;
+/// Level of the compression. Above it gains little and takes long.
+const ZSTD_LEVEL: i32 = 15;
+
+/// The image, compressed with zstd. Two workers whatever the machine has: their number decides the bytes.
+///
+/// # Errors
+/// Does not fail but for memory.
+pub fn compress(image: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+    encoder.multithread(2)?;
+    encoder.include_contentsize(true)?;
+    encoder.set_pledged_src_size(Some(image.len() as u64))?;
+    encoder.long_distance_matching(true)?;
+    encoder.write_all(image)?;
+    encoder.finish()
+}
+
+/// Runs of blocks that are not all zero: first and last block.
+#[must_use]
+pub fn runs(image: &[u8]) -> Vec<(usize, usize)> {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for (number, block) in image.chunks(BLOCK_BYTES).enumerate() {
+        if block.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    runs
+}
+
+/// The map of blocks, in the format of bmaptool (version 2.0): what need not be written is left out.
+#[must_use]
+pub fn block_map(image: &[u8]) -> String {
+    let runs = runs(image);
+    let mapped: usize = runs.iter().map(|(first, last)| last - first + 1).sum();
+    let ranges: String = runs
+        .iter()
+        .map(|(first, last)| {
+            let end = ((last + 1) * BLOCK_BYTES).min(image.len());
+            let sum = sha256_hex(&image[first * BLOCK_BYTES..end]);
+            let range = if first == last { first.to_string() } else { format!("{first}-{last}") };
+            format!("    <Range chksum=\"{sum}\"> {range} </Range>\n")
+        })
+        .collect();
+    let text = |sum: &str| {
+        format!(
+            "<?xml version=\"1.0\" ?>\n<bmap version=\"2.0\">\n  <ImageSize> {} </ImageSize>\n  <BlockSize> {BLOCK_BYTES} </BlockSize>\n  \
+             <BlocksCount> {} </BlocksCount>\n  <MappedBlocksCount> {mapped} </MappedBlocksCount>\n  \
+             <ChecksumType> sha256 </ChecksumType>\n  <BmapFileChecksum> {sum} </BmapFileChecksum>\n  <BlockMap>\n{ranges}  </BlockMap>\n</bmap>\n",
+            image.len(),
+            image.len().div_ceil(BLOCK_BYTES),
+        )
+    };
+    // The file's own sum is over the file with zeros in its place.
+    let sum = sha256_hex(text(&"0".repeat(64)).as_bytes());
+    text(&sum)
+}
+
+/// Everything that is in the image, as CycloneDX 1.5: packages with their hashes, crates with their licences.
+#[must_use]
+pub fn sbom(version: &str, pins: &[Pin], crates: &[(String, String, String)]) -> Value {
+    let packages = pins.iter().map(|pin| {
+        let kind = if pin.component == "main" { "application" } else { "firmware" };
+        json!({
+            "type": kind,
+            "name": pin.name,
+            "version": pin.version,
+            "purl": format!("pkg:deb/debian/{}@{}?arch=arm64&distro=trixie", pin.name, pin.version.replace('+', "%2B")),
+            "hashes": [{ "alg": "SHA-256", "content": pin.sha256 }],
+            "externalReferences": [{
+                "type": "license",
+                "url": format!("https://metadata.ftp-master.debian.org/changelogs/{}_copyright", pin.path.trim_start_matches("pool/").rsplit_once('/').map_or("", |(folder, _)| folder)),
+            }],
+        })
+    });
+    let crates = crates.iter().map(|(name, version, licence)| {
+        json!({
+            "type": "library",
+            "name": name,
+            "version": version,
+            "purl": format!("pkg:cargo/{name}@{version}"),
+            "licenses": [{ "expression": licence }],
+        })
+    });
+    json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": { "component": { "type": "operating-system", "name": "trustnet-image", "version": version } },
+        "components": packages.chain(crates).collect::<Vec<_>>(),
+    })
+}
+
+/// The entry with which Raspberry Pi Imager lists the image.
+#[must_use]
+pub fn imager_entry(version: &str, file: &str, image: &[u8], compressed: &[u8]) -> Value {
+    json!({
+        "os_list": [{
+            "name": format!("TrustNet {version}"),
+            "description": "A node of a network in which nobody has to be believed",
+            "icon": "",
+            "url": file,
+            "extract_size": image.len(),
+            "extract_sha256": sha256_hex(image),
+            "image_download_size": compressed.len(),
+            "image_download_sha256": sha256_hex(compressed),
+            "release_date": "",
+            "devices": ["pi3-64bit", "pi4-64bit", "pi5-64bit"],
+            "init_format": "none",
+        }]
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn image() -> Vec<u8> {
+        let mut image = vec![0; 20 * BLOCK_BYTES];
+        image[0] = 1;
+        image[5 * BLOCK_BYTES..7 * BLOCK_BYTES].fill(7);
+        image
+    }
+
+    #[test]
+    fn the_map_names_what_is_not_zero() {
+        assert_eq!(runs(&image()), [(0, 0), (5, 6)]);
+        let map = block_map(&image());
+        assert!(map.contains("<MappedBlocksCount> 3 </MappedBlocksCount>"));
+        assert!(map.contains(" 5-6 </Range>"));
+        let sum = map.split("<BmapFileChecksum> ").nth(1).unwrap()[..64].to_owned();
+        assert_eq!(sha256_hex(map.replace(&sum, &"0".repeat(64)).as_bytes()), sum);
+    }
+
+    #[test]
+    fn a_compressed_image_reads_back_and_is_the_same_every_time() {
+        let packed = compress(&image()).unwrap();
+        assert_eq!(zstd::decode_all(packed.as_slice()).unwrap(), image());
+        assert_eq!(compress(&image()).unwrap(), packed);
+    }
+
+    #[test]
+    fn the_list_names_packages_and_crates() {
+        let pin = Pin {
+            component: "non-free-firmware".into(),
+            name: "raspi-firmware".into(),
+            version: "1+ds".into(),
+            sha256: "ab".into(),
+            bytes: 1,
+            path: "pool/non-free-firmware/r/raspi-firmware/x.deb".into(),
+        };
+        let list = sbom("0.1.0", &[pin], &[("redb".into(), "4.4.0".into(), "MIT".into())]);
+        assert_eq!(list["components"][0]["type"], "firmware");
+        assert_eq!(list["components"][1]["licenses"][0]["expression"], "MIT");
+    }
+}

@@ -1,0 +1,244 @@
+//! One machine: its folder, whether it runs, and how it is stopped.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::{VmError, check_name};
+
+/// File in a machine's folder that says what it is.
+const FILE: &str = "vm.json";
+const POLL: Duration = Duration::from_millis(250);
+/// How long a machine may take to shut down, in seconds, before its power is cut.
+const STOP_SECONDS: u64 = 60;
+
+/// A machine, as it is kept in its folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Its name.
+    pub name: String,
+    /// Port of this host that leads to its SSH.
+    pub ssh_port: u16,
+    /// Port of this host that leads to its RPC.
+    pub rpc_port: u16,
+    /// Its number among those of this host.
+    pub number: u8,
+    /// The private key that logs in, if one was made for it.
+    pub key: Option<PathBuf>,
+}
+
+/// What a machine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It is off.
+    Stopped,
+    /// QEMU runs.
+    Running {
+        /// Its process.
+        pid: u32,
+    },
+}
+
+impl Machine {
+    /// The machine of a name.
+    ///
+    /// # Errors
+    /// [`VmError::Name`], [`VmError::Unknown`], [`VmError::Disk`].
+    pub fn load(folder: &Path, name: &str) -> Result<Self, VmError> {
+        check_name(name)?;
+        let path = folder.join(name).join(FILE);
+        let unknown = || VmError::Unknown { name: name.to_owned(), folder: folder.to_owned() };
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(unknown()),
+            Err(why) => return Err(VmError::Disk { what: "read", path, why }),
+        };
+        serde_json::from_slice(&text).map_err(|error| VmError::Disk { what: "read", path, why: error.into() })
+    }
+
+    /// All machines of a folder, by name.
+    pub fn all(folder: &Path) -> Vec<Self> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut all: Vec<Self> = names.filter_map(|name| Self::load(folder, &name).ok()).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// Keeps it. Last of all: a folder with this file is a whole machine.
+    ///
+    /// # Errors
+    /// [`VmError::Disk`].
+    pub fn save(&self, dir: &Path) -> Result<(), VmError> {
+        let path = dir.join(FILE);
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        fs::write(&path, text + "\n").map_err(|why| VmError::Disk { what: "write", path, why })
+    }
+
+    /// Whether it runs.
+    #[must_use]
+    pub fn state(&self, folder: &Path) -> State {
+        let path = folder.join(&self.name).join(format!("{}.pid", self.name));
+        let pid = fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
+        // The number may belong to another program by now.
+        let ours = |pid: &u32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+            words.windows(2).any(|pair| pair[0] == b"-name" && pair[1] == self.name.as_bytes())
+        };
+        pid.filter(ours).map_or(State::Stopped, |pid| State::Running { pid })
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// [`VmError::Failed`] with what QEMU said.
+    pub fn start(&self, folder: &Path) -> Result<(), VmError> {
+        if self.state(folder) != State::Stopped {
+            return Ok(());
+        }
+        let script = folder.join(&self.name).join(format!("start-{}.sh", self.name));
+        let started = Command::new(&script).output();
+        let output = started.map_err(|why| VmError::Disk { what: "run", path: script, why })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(VmError::Failed {
+            program: "qemu-system-aarch64",
+            why: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        })
+    }
+
+    /// Waits until it answers on its SSH port with SSH's greeting.
+    ///
+    /// # Errors
+    /// [`VmError::Silent`].
+    pub fn wait_for_ssh(&self, folder: &Path, limit: Duration) -> Result<Duration, VmError> {
+        let since = Instant::now();
+        while since.elapsed() < limit {
+            if greets(self.ssh_port) {
+                return Ok(since.elapsed());
+            }
+            std::thread::sleep(POLL);
+        }
+        Err(VmError::Silent {
+            name: self.name.clone(),
+            port: self.ssh_port,
+            seconds: limit.as_secs(),
+            log: folder.join(&self.name).join("console.log"),
+        })
+    }
+
+    /// The command that logs in.
+    #[must_use]
+    pub fn ssh(&self, folder: &Path) -> Command {
+        let mut ssh = Command::new("ssh");
+        let hosts = folder.join(&self.name).join("known_hosts");
+        ssh.args(["-p", &self.ssh_port.to_string(), "-o", "StrictHostKeyChecking=accept-new"]);
+        ssh.arg("-o").arg(format!("UserKnownHostsFile={}", hosts.display()));
+        if let Some(key) = &self.key {
+            ssh.arg("-i").arg(key);
+        }
+        ssh.arg("warden@127.0.0.1");
+        ssh
+    }
+
+    /// Shuts it down, and after a minute cuts its power.
+    ///
+    /// # Errors
+    /// [`VmError::Failed`] when it runs on.
+    pub fn stop(&self, folder: &Path) -> Result<(), VmError> {
+        let State::Running { pid } = self.state(folder) else { return Ok(()) };
+        if greets(self.ssh_port) {
+            // Whether it does shows below.
+            let _ = self.ssh(folder).args(["-o", "BatchMode=yes", "doas", "poweroff"]).output();
+            let since = Instant::now();
+            while since.elapsed() < Duration::from_secs(STOP_SECONDS) {
+                if self.state(folder) == State::Stopped {
+                    return Ok(());
+                }
+                std::thread::sleep(POLL);
+            }
+        }
+        let killed = Command::new("kill").arg(pid.to_string()).output();
+        for _ in 0..40 {
+            if self.state(folder) == State::Stopped {
+                return Ok(());
+            }
+            std::thread::sleep(POLL);
+        }
+        let why = match killed {
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(VmError::Failed { program: "kill", why })
+    }
+
+    /// Removes it with its disk.
+    ///
+    /// # Errors
+    /// [`VmError::Runs`], [`VmError::Disk`].
+    pub fn delete(&self, folder: &Path) -> Result<(), VmError> {
+        if self.state(folder) != State::Stopped {
+            return Err(VmError::Runs(self.name.clone()));
+        }
+        let path = folder.join(&self.name);
+        fs::remove_dir_all(&path).map_err(|why| VmError::Disk { what: "remove", path, why })
+    }
+}
+
+/// Whether an SSH server greets on a port of this host. QEMU itself accepts connections before the machine does.
+fn greets(port: u16) -> bool {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { return false };
+    let mut greeting = [0; 4];
+    stream.set_read_timeout(Some(Duration::from_secs(2))).is_ok()
+        && std::io::Read::read_exact(&mut stream, &mut greeting).is_ok()
+        && &greeting == b"SSH-"
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine { name: "kitchen".into(), ssh_port: 1, rpc_port: 2, number: 1, key: None }
+    }
+
+    #[test]
+    fn a_machine_is_kept_listed_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("kitchen");
+        fs::create_dir(&dir).unwrap();
+        assert!(matches!(Machine::load(folder.path(), "kitchen"), Err(VmError::Unknown { .. })));
+        machine().save(&dir).unwrap();
+        assert_eq!(Machine::load(folder.path(), "kitchen").unwrap(), machine());
+        assert_eq!(Machine::all(folder.path()), [machine()]);
+        assert_eq!(machine().state(folder.path()), State::Stopped);
+        machine().delete(folder.path()).unwrap();
+        assert_eq!(Machine::all(folder.path()), []);
+    }
+
+    #[test]
+    fn a_pid_file_of_another_program_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("kitchen");
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("kitchen.pid"), format!("{}\n", std::process::id())).unwrap();
+        assert_eq!(machine().state(folder.path()), State::Stopped);
+        machine().stop(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn names_that_could_climb_out_are_refused() {
+        for name in ["", "../x", "a/b", "Kitchen", "1a", "a b", &"a".repeat(33)] {
+            assert!(matches!(Machine::load(Path::new("/tmp"), name), Err(VmError::Name(_))), "{name}");
+        }
+    }
+}

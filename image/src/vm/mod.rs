@@ -1,0 +1,108 @@
+//! Virtual machines that boot the image: `~/vms/NAME/` with a disk, a script that starts it alone, a pid file, the console's
+//! log. Without root: ports of this machine are forwarded, and the machines of one host see each other on a network of
+//! their own.
+
+mod cluster;
+mod create;
+mod machine;
+mod qemu;
+
+pub use cluster::{ClusterError, KEYS_FOLDER, address, member_files};
+pub use create::{Created, Plan, create, make_key};
+pub use machine::{Machine, State};
+pub use qemu::{Forward, Hardware, Qemu};
+
+use std::io;
+use std::path::PathBuf;
+
+/// What stands in a VM's way.
+#[derive(Debug, thiserror::Error)]
+pub enum VmError {
+    /// A name that cannot be a folder and a host.
+    #[error("{0:?} is no name for a VM: use 1 to 32 of a-z 0-9 -, a letter first")]
+    Name(String),
+    /// There is one already.
+    #[error("there is a VM {0} already; choose another name, or run: trustnet-image vm delete {0}")]
+    Taken(String),
+    /// There is none.
+    #[error("there is no VM {name} in {}; make it with: trustnet-image vm create {name}", .folder.display())]
+    Unknown {
+        /// Its name.
+        name: String,
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// A program or file of QEMU's.
+    #[error("{what} is missing; install it: {install}")]
+    Missing {
+        /// Which.
+        what: &'static str,
+        /// The line that installs it.
+        install: &'static str,
+    },
+    /// A port of this machine.
+    #[error("port {port} of this machine is taken; give another one with {option}")]
+    Port {
+        /// Which.
+        port: u16,
+        /// What changes it.
+        option: &'static str,
+    },
+    /// Memory of this machine.
+    #[error(
+        "the VM wants {wanted} MiB of memory, and this machine has {free} MiB free; give it less with --memory"
+    )]
+    Memory {
+        /// MiB that the VM wants.
+        wanted: u64,
+        /// MiB that are free.
+        free: u64,
+    },
+    /// Something on this machine's disk.
+    #[error("cannot {what} {}: {why}", .path.display())]
+    Disk {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        why: io::Error,
+    },
+    /// QEMU said no.
+    #[error("{program} failed: {why}")]
+    Failed {
+        /// Which program.
+        program: &'static str,
+        /// What it said.
+        why: String,
+    },
+    /// It runs, and must not.
+    #[error("the VM {0} runs; stop it first: trustnet-image vm stop {0}")]
+    Runs(String),
+    /// It does not answer in time.
+    #[error("the VM {name} did not answer on port {port} within {seconds} s; see {}", .log.display())]
+    Silent {
+        /// Its name.
+        name: String,
+        /// Where it should.
+        port: u16,
+        /// How long was waited.
+        seconds: u64,
+        /// What its console said.
+        log: PathBuf,
+    },
+    /// See [`ClusterError`].
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
+
+/// Whether a name is good for a folder and a host.
+///
+/// # Errors
+/// [`VmError::Name`].
+pub fn check_name(name: &str) -> Result<(), VmError> {
+    let good = name.len() <= 32
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if good { Ok(()) } else { Err(VmError::Name(name.to_owned())) }
+}
