@@ -310,6 +310,14 @@ impl<'a> Payload<'a> {
         }
     }
 
+    /// The block in it, or the certificate.
+    pub(crate) fn part(&self, is_block: bool) -> Option<BlockPart<'a>> {
+        match self {
+            Self::Commit(certificate) => Some(*certificate).filter(|_| !is_block),
+            _ => self.block().filter(|_| is_block),
+        }
+    }
+
     /// The block in it: of a block record, or of a vote that carries one.
     pub(crate) fn block(&self) -> Option<BlockPart<'a>> {
         match self {

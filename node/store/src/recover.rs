@@ -43,6 +43,8 @@ pub(crate) struct Scanned {
     pub(crate) vote: Option<LoggedVote>,
     /// The newest vote beyond the end.
     pub(crate) vote_beyond: Option<LoggedVote>,
+    /// Whether the chain ends because the next record, though whole, cannot be meant.
+    pub(crate) misfit: bool,
     /// What to cut off, a page at each place, and how many bytes to count for it.
     pub(crate) torn: Vec<(Pos, u64)>,
 }
@@ -75,14 +77,14 @@ pub(crate) fn settle<D: Dir>(segments: &Segments<D>, first: u64) -> Result<()> {
 }
 
 /// Reads the chain from `start` and looks through what lies beyond it. `visit` sees every record of the chain in
-/// order.
+/// order, and says whether it can be meant.
 pub(crate) fn scan<D: Dir>(
     dir: &D,
     segments: &Segments<D>,
     key: &LogKey,
     start: Placed,
     height: u64,
-    mut visit: impl FnMut(&Header, Payload<'_>, Placed) -> Result<()>,
+    mut visit: impl FnMut(&Header, &Payload<'_>, Placed) -> Result<bool>,
 ) -> Result<Scanned> {
     let seq = start.before.seq;
     let mut scanned = Scanned {
@@ -93,6 +95,7 @@ pub(crate) fn scan<D: Dir>(
         seq,
         vote: None,
         vote_beyond: None,
+        misfit: false,
         torn: Vec::new(),
     };
     let mut file = segments.open(start.pos.segment)?;
@@ -113,12 +116,16 @@ pub(crate) fn scan<D: Dir>(
             let path = dir.describe(&name(after.segment));
             return Err(StoreError::NewerFormat { path, version: header.version });
         };
+        let placed = Placed { pos: after, before: scanned.end.before };
+        if !visit(&header, &payload, placed)? {
+            (scanned.end, scanned.misfit) = (placed, true);
+            break;
+        }
         if let Payload::Vote { sign, .. } = payload {
             scanned.vote = Some(LoggedVote { seq: header.seq, sign: sign.to_vec() });
         }
         scanned.note(&header);
         scanned.height = header.height;
-        visit(&header, payload, Placed { pos: after, before: scanned.end.before })?;
         after.offset += header.padded() as u32;
         scanned.end = Placed { pos: after, before: header.link() };
     }
@@ -204,8 +211,8 @@ fn look_at<D: Dir>(
     Ok(())
 }
 
-/// Wipes the first page of each record beyond the end, and each echo, so that none of them can ever come back. Returns the length of
-/// what was cut off in bytes.
+/// Wipes the first page of each record beyond the end, and each echo, so that none of them can ever come back. Returns
+/// the length of what was cut off in bytes.
 pub(crate) fn cut<D: Dir>(segments: &Segments<D>, torn: &[(Pos, u64)]) -> Result<u64> {
     let zeros = vec![0; PAGE_BYTES];
     let mut bytes = 0;
