@@ -72,6 +72,7 @@ pub(crate) fn make_locked<D: Dir + Clone>(dir: &D, opts: Options, chain: [u8; 32
         key,
         height: 0,
         floor: Placed { pos: Pos::default(), before: Link::default() },
+        floor_bytes: opts.segment_bytes,
         floor_height: 0,
         durable: 0,
         signer: FIRST_SEQ,

@@ -55,6 +55,6 @@ pub use options::{DEFAULT_MAX_SPARES, DEFAULT_REDB_CACHE_BYTES, DEFAULT_SEGMENT_
 pub use osdir::{OsDir, OsFile, OsLock, free_ratio};
 pub use overlay::Overlay;
 pub use record::{MAX_RECORD_BYTES, MAX_SIGN_BYTES};
-pub use repair::{Distrust, Finding, Progress, Repair, Step, repair};
+pub use repair::{Distrust, Finding, Progress, Repair, Step, rehearse, repair};
 pub use store::Store;
 pub use types::{LostReason, PruneReport, Recovered, Signer, StoredBlock, Tail, Usage};

@@ -43,17 +43,12 @@ impl<D: Dir> Store<D> {
         let mut segments = Segments::load(Arc::clone(&dir), opts.segment_bytes, opts.max_spares)?;
         recover::settle(&segments, meta.floor.pos.segment)?;
         let mut index = Index::new(meta.height);
-        let scanned = recover::scan(
-            dir.as_ref(),
-            &segments,
-            &meta.key,
-            meta.floor,
-            meta.floor_height,
-            |header, payload, at| replay(&mut index, Some(&state), header, payload, at),
-        )?;
+        let scanned = recover::scan(dir.as_ref(), &segments, &meta, |header, payload, at| {
+            replay(&mut index, Some(&state), header, payload, at)
+        })?;
         let end = scanned.end;
-        let was_cut = segments.is_odd(end.pos.segment);
-        if scanned.misfit || was_cut || acknowledged(&meta, &scanned, &found) > end.before.seq {
+        let is_short = scanned.was_cut(&segments) || acknowledged(&meta, &scanned, &found) > end.before.seq;
+        if scanned.misfit || is_short {
             let (segment, offset) = (end.pos.segment, u64::from(end.pos.offset));
             return Err(StoreError::DamagedMiddle { segment, offset, height: scanned.height });
         }

@@ -13,6 +13,7 @@
 use crate::disk::{Dir, Disk};
 use crate::error::{Result, StoreError};
 use crate::log::{Placed, Pos, Sealed, read_sealed};
+use crate::meta::Meta;
 use crate::record::{Echo, Header, Link, LogKey, PAGE_BYTES, Payload, VERSION};
 use crate::segment::{Segments, name};
 
@@ -43,6 +44,8 @@ pub(crate) struct Scanned {
     pub(crate) vote: Option<LoggedVote>,
     /// The newest vote beyond the end.
     pub(crate) vote_beyond: Option<LoggedVote>,
+    /// Length in bytes that the segment had in which the chain ends.
+    pub(crate) end_bytes: u64,
     /// Whether the chain ends because the next record, though whole, cannot be meant.
     pub(crate) misfit: bool,
     /// What to cut off, a page at each place, and how many bytes to count for it.
@@ -50,6 +53,11 @@ pub(crate) struct Scanned {
 }
 
 impl Scanned {
+    /// Whether the segment in which the chain ends was cut: what it held is gone.
+    pub(crate) fn was_cut<D: Dir>(&self, segments: &Segments<D>) -> bool {
+        segments.len(self.end.pos.segment).is_none_or(|len| len < self.end_bytes)
+    }
+
     fn note(&mut self, header: &Header) {
         self.durable = self.durable.max(header.durable);
         self.signer = self.signer.max(header.signer);
@@ -76,16 +84,15 @@ pub(crate) fn settle<D: Dir>(segments: &Segments<D>, first: u64) -> Result<()> {
     Ok(())
 }
 
-/// Reads the chain from `start` and looks through what lies beyond it. `visit` sees every record of the chain in
-/// order, and says whether it can be meant.
+/// Reads the chain from where `meta` says and looks through what lies beyond it. `visit` sees every record of the chain
+/// in order, and says whether it can be meant.
 pub(crate) fn scan<D: Dir>(
     dir: &D,
     segments: &Segments<D>,
-    key: &LogKey,
-    start: Placed,
-    height: u64,
+    meta: &Meta,
     mut visit: impl FnMut(&Header, &Payload<'_>, Placed) -> Result<bool>,
 ) -> Result<Scanned> {
+    let (key, start, height) = (&meta.key, meta.floor, meta.floor_height);
     let seq = start.before.seq;
     let mut scanned = Scanned {
         end: start,
@@ -95,22 +102,13 @@ pub(crate) fn scan<D: Dir>(
         seq,
         vote: None,
         vote_beyond: None,
+        end_bytes: meta.floor_bytes,
         misfit: false,
         torn: Vec::new(),
     };
     let mut file = segments.open(start.pos.segment)?;
     let mut after = start.pos;
-    loop {
-        let mut sealed = follower(segments, &file, key, after, &scanned.end.before)?;
-        if sealed.is_none() && segments.len(after.segment + 1).is_some() {
-            let next = Pos { segment: after.segment + 1, offset: 0 };
-            let next_file = segments.open(next.segment)?;
-            sealed = follower(segments, &next_file, key, next, &scanned.end.before)?;
-            if sealed.is_some() {
-                (file, after) = (next_file, next);
-            }
-        }
-        let Some(sealed) = sealed else { break };
+    while let Some(sealed) = follower(segments, &file, key, after, &scanned.end.before)? {
         let header = sealed.header;
         let Some(payload) = sealed.payload().filter(|_| header.version == VERSION) else {
             let path = dir.describe(&name(after.segment));
@@ -127,6 +125,11 @@ pub(crate) fn scan<D: Dir>(
         scanned.note(&header);
         scanned.height = header.height;
         after.offset += header.padded() as u32;
+        if let Payload::Roll(bytes) = payload {
+            after = Pos { segment: after.segment + 1, offset: 0 };
+            file = segments.open(after.segment)?;
+            scanned.end_bytes = bytes;
+        }
         scanned.end = Placed { pos: after, before: header.link() };
     }
     search_beyond(segments, key, &mut scanned)?;

@@ -4,7 +4,7 @@
 //! a step instead of two, and 20 KB less written each time. So a segment is filled with zeros ahead of use, or taken
 //! over from a pruned one by renaming it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -68,8 +68,6 @@ pub(crate) struct Segments<D: Dir> {
     dir: Arc<D>,
     /// Number and length in bytes.
     bytes: BTreeMap<u64, u64>,
-    /// Those that are no whole number of pages long: every segment was made whole, so these were cut later.
-    odd: BTreeSet<u64>,
     /// Length of new ones.
     new_bytes: u64,
     max_spares: usize,
@@ -81,7 +79,7 @@ impl<D: Dir> Segments<D> {
     /// Lists the segments and removes what an interrupted creation left.
     pub(crate) fn load(dir: Arc<D>, new_bytes: u64, max_spares: usize) -> Result<Self> {
         let failed = |e| StoreError::io("list", dir.describe(LOG_FOLDER), e);
-        let (mut bytes, mut odd) = (BTreeMap::new(), BTreeSet::new());
+        let mut bytes = BTreeMap::new();
         let files = match dir.list(LOG_FOLDER) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             listed => listed.map_err(failed)?,
@@ -92,14 +90,11 @@ impl<D: Dir> Segments<D> {
             let opened = dir.open(&path, false).and_then(|file| file.len());
             let len = opened.map_err(|e| StoreError::io("open", dir.describe(&path), e))?;
             bytes.insert(number, len / PAGE_BYTES as u64 * PAGE_BYTES as u64);
-            if !len.is_multiple_of(PAGE_BYTES as u64) {
-                odd.insert(number);
-            }
         }
         if dir.exists(UNFINISHED).map_err(failed)? {
             dir.remove(UNFINISHED).map_err(|e| StoreError::io("remove", dir.describe(UNFINISHED), e))?;
         }
-        Ok(Self { dir, bytes, odd, new_bytes, max_spares, making: None })
+        Ok(Self { dir, bytes, new_bytes, max_spares, making: None })
     }
 
     /// Length of a new segment in bytes.
@@ -125,11 +120,6 @@ impl<D: Dir> Segments<D> {
     /// Length of a segment in bytes; `None` if there is none of this number.
     pub(crate) fn len(&self, segment: u64) -> Option<u64> {
         self.bytes.get(&segment).copied()
-    }
-
-    /// Whether a segment is not as long as it was made.
-    pub(crate) fn is_odd(&self, segment: u64) -> bool {
-        self.odd.contains(&segment)
     }
 
     /// Numbers of the segments from `first` on, rising.

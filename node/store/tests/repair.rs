@@ -5,12 +5,12 @@
 mod common;
 
 use common::{
-    CHAIN, HEIGHTS, Model, catch_up, check_loosely, combinations, crash, fresh, live, long_sweep, number,
-    options, run,
+    CHAIN, HEIGHTS, Model, catch_up, check_loosely, combinations, crash, fresh, live, long_sweep, lose,
+    number, options, run,
 };
 use trustnet_store::{
     Dir, Disk, Distrust, Fault, Finding, LostReason, MemDir, Overlay, Repair, Signer, Step, Store,
-    StoreError, initialise, repair,
+    StoreError, initialise, rehearse, repair,
 };
 
 const PAGE: usize = 4096;
@@ -41,6 +41,7 @@ fn young() -> (MemDir, Model) {
         common::commit(&mut store, &mut model).unwrap();
     }
     common::vote(&mut store, &mut model).unwrap();
+    store.prepare_spare().unwrap();
     drop(store);
     (dir, model)
 }
@@ -67,6 +68,12 @@ fn segments(dir: &MemDir) -> Vec<String> {
     dir.names().into_iter().filter(|name| name.ends_with(".seg")).collect()
 }
 
+/// The last segment with a record; a spare one follows.
+fn last_used(dir: &MemDir) -> String {
+    let segments = segments(dir);
+    segments[segments.len() - 2].clone()
+}
+
 /// A damaged directory, and what it is.
 type Case = (&'static str, MemDir, Model);
 
@@ -82,31 +89,30 @@ fn cases() -> Vec<Case> {
     }
     let (dir, model) = young();
     // Block 5 follows the checkpoint.
-    let segment = segments(&dir).last().unwrap().clone();
+    let segment = last_used(&dir);
     damage(&dir, &segment, 100, 10);
     cases.push(("middle of the log", dir, model));
     let (dir, model) = young();
-    dir.remove(&segment).unwrap();
+    lose(&dir, &segment);
     cases.push(("segment missing", dir, model));
     let (dir, model) = young();
     damage(&dir, &segment, 100, 10);
-    dir.remove("state.sum").unwrap();
+    lose(&dir, "state.sum");
     cases.push(("state and middle of the log", dir, model));
     let (dir, model) = young();
     damage(&dir, "log/000000.seg", 100, 10);
-    dir.remove("state.redb").unwrap();
+    lose(&dir, "state.redb");
     cases.push(("state and start of the log", dir, model));
     let (dir, model) = young();
     dir.make_unreadable("vote.lock", 10);
     cases.push(("signer record unreadable", dir, model));
     let (dir, model) = young();
     for name in ["state.redb", "log/key"] {
-        dir.remove(name).unwrap();
+        lose(&dir, name);
     }
     cases.push(("state and key", dir, model));
     let (dir, model) = young();
-    let whole = dir.bytes(&segment).unwrap().len();
-    dir.make_unreadable(&segment, whole - PAGE);
+    dir.make_unreadable(segments(&dir).last().unwrap(), 3 * PAGE);
     cases.push(("unused sector unreadable", dir, model));
     cases
 }
@@ -125,9 +131,7 @@ fn each_kind_of_damage_is_named_and_mended_by_its_rule() {
                 (&["state-damaged", "log-too-short"], &["set-aside", "start-over"])
             }
             "middle of the log" => (&["log-damaged"], &["lose-signer", "cut-log", "amend-state"]),
-            "segment missing" => {
-                (&["segment-missing"], &["lose-signer", "set-aside", "replace-segment", "amend-state"])
-            }
+            "segment missing" => (&["segment-missing"], &["lose-signer", "replace-segment", "amend-state"]),
             "state and middle of the log" => {
                 (&["state-damaged", "log-damaged"], &["lose-signer", "cut-log", "set-aside", "rebuild-state"])
             }
@@ -185,7 +189,7 @@ fn a_state_made_again_from_the_log_loses_no_block_and_no_signature() {
 #[test]
 fn what_is_cut_off_is_kept_as_it_was() {
     let (dir, _) = young();
-    let segment = segments(&dir).last().unwrap().clone();
+    let segment = last_used(&dir);
     damage(&dir, &segment, 100, 10);
     dir.set_bytes("log/000050.seg", dir.bytes(&segment).unwrap());
     let before = content(&dir);
@@ -203,9 +207,10 @@ fn what_is_cut_off_is_kept_as_it_was() {
 #[test]
 fn a_sector_that_cannot_be_read_is_zero_in_the_copy() {
     let (dir, model) = young();
-    let segment = segments(&dir).last().unwrap().clone();
+    let segment = last_used(&dir);
     let was = dir.bytes(&segment).unwrap();
     dir.make_unreadable(&segment, 600);
+    dir.make_unreadable(&segment, 1600);
     let done = mend(&dir).unwrap();
     assert!(done.steps.iter().any(|step| matches!(step, Step::CutLog { offset: 0, .. })), "{done:?}");
     let copy = dir.bytes(&format!("{ASIDE}/{}", segment.rsplit('/').next().unwrap())).unwrap();
@@ -249,7 +254,7 @@ fn what_a_start_deals_with_by_itself_is_named_and_left() {
     let (dir, _) = young();
     assert_eq!(code(&dir), Vec::<&str>::new());
     let whole = dir.duplicate();
-    dir.remove("vote.lock").unwrap();
+    lose(&dir, "vote.lock");
     assert_eq!(code(&dir), ["signer-lost"]);
     let dir = whole.duplicate();
     damage(&dir, "log/key", 20, 1);
@@ -305,8 +310,8 @@ fn an_overlay_shows_what_a_repair_would_do_and_does_nothing() {
     for (what, dir, model) in cases() {
         let before = content(&dir);
         let changes = dir.changes();
-        let over = Overlay::new(dir.clone());
-        let shown = repair(&over, options(), CHAIN, ASIDE, &Distrust::Nothing, &mut |_, _, _| {}).unwrap();
+        let (shown, over) =
+            rehearse(&dir, options(), CHAIN, ASIDE, &Distrust::Nothing, &mut |_, _, _| {}).unwrap();
         let (mut store, recovered) = Store::open(over, options(), CHAIN).unwrap();
         check_loosely(&store, &recovered, &model, what);
         store.append_block(recovered.last_commit_height + 1, [1; 32], b"in memory only").unwrap();

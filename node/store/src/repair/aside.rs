@@ -12,17 +12,17 @@ const COPY_STEP_BYTES: u64 = 256 * 1024;
 const MAX_FOLDER_BYTES: u64 = 255;
 
 /// A repair under way.
-pub(super) struct Aside<'a, D: Dir> {
-    dir: &'a D,
+pub(super) struct Aside<'a, D: Dir, T: Dir> {
+    dir: &'a T,
     /// The directory as it was.
     original: Overlay<D>,
     folder: String,
     holds_something: bool,
 }
 
-impl<'a, D: Dir> Aside<'a, D> {
+impl<'a, D: Dir, T: Dir> Aside<'a, D, T> {
     /// Marks the directory as under repair and makes the folder. A repair that was interrupted goes on with its own.
-    pub(super) fn begin(dir: &'a D, original: Overlay<D>, folder: &str) -> Result<Self> {
+    pub(super) fn begin(dir: &'a T, original: Overlay<D>, folder: &str) -> Result<Self> {
         let failed = |e| StoreError::io("create", dir.describe(REPAIRING), e);
         let folder = match begun(dir).map_err(failed)? {
             Some(folder) => folder,

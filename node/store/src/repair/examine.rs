@@ -27,7 +27,9 @@ pub(super) struct Cut {
     pub(super) end: Pos,
     /// Its height.
     pub(super) height: u64,
-    /// The segment of `end` is not there.
+    /// Length of its segment in bytes.
+    pub(super) bytes: u64,
+    /// The segment is not there.
     pub(super) is_missing: bool,
 }
 
@@ -144,15 +146,18 @@ pub(super) fn examine<D: Dir>(
                 key: key.unwrap_or_default(),
                 height: 0,
                 floor: Placed::default(),
+                floor_bytes: 0,
                 floor_height: 0,
                 durable: known.map_or(0, |meta| meta.durable),
                 signer: known.map_or(0, |meta| meta.signer),
                 first_segment: 0,
             };
-            if key.is_none() || Segments::load(Arc::clone(over), opts.segment_bytes, 0)?.len(0).is_none() {
+            let first = Segments::load(Arc::clone(over), opts.segment_bytes, 0)?.len(0);
+            let Some(floor_bytes) = first.filter(|_| key.is_some()) else {
                 findings.push(Finding::LogTooShort);
                 return Ok(Diagnosis::start_over(findings));
-            }
+            };
+            let started = Meta { floor_bytes, ..started };
             let log = look_at_log(over, opts, &started, None, &signer)?;
             Ok(without_state(findings, started, &log, signer))
         }
@@ -191,6 +196,7 @@ fn ending(findings: &mut Vec<Finding>, meta: &Meta, log: &LogFile, signer: Signe
     let cut = log.damage.is_some().then_some(Cut {
         end: log.scanned.end.pos,
         height: log.scanned.height,
+        bytes: log.scanned.end_bytes,
         is_missing: log.is_missing,
     });
     let lose_signer = (is_bad && !is_lost).then_some(highest + 1);

@@ -95,23 +95,21 @@ pub(super) fn look_at_log<D: Dir>(
     signer: &SignerFile,
 ) -> Result<LogFile> {
     let load = || Segments::load(Arc::clone(over), opts.segment_bytes, opts.max_spares);
-    let mut segments = load()?;
-    let floor = meta.floor.pos;
-    let is_missing = segments.len(floor.segment).is_none();
-    if is_missing {
-        // As the repair will: the log ends where it would have to go on.
-        segment::create(over.as_ref(), floor.segment, replacement_bytes(opts, floor))?;
-        segments = load()?;
-    }
-    let mut index = Index::new(meta.height);
-    let scanned = recover::scan(
-        over.as_ref(),
-        &segments,
-        &meta.key,
-        meta.floor,
-        meta.floor_height,
-        |header, payload, at| replay(&mut index, state, header, payload, at),
-    )?;
+    let (mut segments, mut missing) = (load()?, None);
+    let (index, scanned) = loop {
+        let mut index = Index::new(meta.height);
+        let scanned = recover::scan(over.as_ref(), &segments, meta, |header, payload, at| {
+            replay(&mut index, state, header, payload, at)
+        });
+        match scanned {
+            // As the repair will: the log ends where it would have to go on.
+            Err(StoreError::MissingSegment { segment }) if missing != Some(segment) => {
+                segment::create(over.as_ref(), segment, opts.segment_bytes)?;
+                (segments, missing) = (load()?, Some(segment));
+            }
+            scanned => break (index, scanned?),
+        }
+    };
     let end = scanned.end.pos;
     let torn = scanned.torn.iter().find(|(pos, _)| *pos == end).map_or(PAGE_BYTES as u64, |(_, len)| *len);
     let last_record = u64::from(end.offset)..u64::from(end.offset) + torn;
@@ -125,25 +123,15 @@ pub(super) fn look_at_log<D: Dir>(
         beyond.filter(|(number, at)| *number > end.segment || *at >= last_record.start).collect::<Vec<_>>();
     let lost_page = beyond.iter().any(|(number, at)| *number == end.segment && last_record.contains(at));
     let acknowledged = acknowledged(meta, &scanned, &signer.found) > scanned.end.before.seq;
-    let damage = if is_missing {
-        Some(Finding::SegmentMissing { segment: floor.segment })
-    } else if scanned.misfit || acknowledged || lost_page || segments.is_odd(end.segment) {
-        let is_gap =
-            segments.len(end.segment + 1).is_none() && segments.from(end.segment + 1).next().is_some();
-        let (segment, offset, height) = (end.segment, u64::from(end.offset), scanned.height);
-        Some(match is_gap && acknowledged {
-            true => Finding::SegmentMissing { segment: segment + 1 },
-            false => Finding::LogDamaged { segment, offset, height },
-        })
+    let (segment, offset, height) = (end.segment, u64::from(end.offset), scanned.height);
+    let damage = if let Some(segment) = missing {
+        Some(Finding::SegmentMissing { segment })
+    } else if scanned.misfit || acknowledged || lost_page || scanned.was_cut(&segments) {
+        Some(Finding::LogDamaged { segment, offset, height })
     } else {
         None
     };
-    Ok(LogFile { scanned, index, damage, unreadable: beyond, is_missing })
-}
-
-/// Length of a segment that takes the place of one in which the log goes on at `floor`, in bytes.
-pub(super) fn replacement_bytes(opts: Options, floor: Pos) -> u64 {
-    opts.segment_bytes.max((u64::from(floor.offset) + 1).next_multiple_of(PAGE_BYTES as u64))
+    Ok(LogFile { scanned, index, damage, unreadable: beyond, is_missing: missing.is_some() })
 }
 
 /// Whether this key opens a record at the start of any segment.

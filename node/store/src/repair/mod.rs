@@ -20,7 +20,6 @@ pub use finding::{Finding, Step};
 
 use aside::Aside;
 use examine::{Cut, Diagnosis, Treatment, examine};
-use look::replacement_bytes;
 
 use crate::disk::{Dir, Disk};
 use crate::error::{Result, StoreError};
@@ -64,8 +63,8 @@ pub struct Repair {
     pub aside: Option<String>,
 }
 
-/// Examines a data directory and repairs it. What is set aside goes into the folder `aside`, which should not exist.
-/// Where nothing is damaged nothing is changed. To see what a repair would do, repair an [`Overlay`].
+/// Examines a data directory and repairs it. What is set aside goes into the folder `aside`, which should not exist and
+/// whose name is `damaged-` and letters, digits or hyphens. Where nothing is damaged nothing is changed.
 ///
 /// # Errors
 /// [`StoreError::NotInitialised`], [`StoreError::InUse`], [`StoreError::OtherChain`], [`StoreError::NewerFormat`],
@@ -78,23 +77,53 @@ pub fn repair<D: Dir + Clone>(
     distrust: &Distrust,
     progress: &mut Progress<'_>,
 ) -> Result<Repair> {
+    mend(dir, dir, opts, chain, aside, distrust, progress)
+}
+
+/// As [`repair`], but the directory stays as it is: what the repair would do happens in an overlay, which shows what
+/// would come of it.
+///
+/// # Errors
+/// As [`repair`].
+pub fn rehearse<D: Dir + Clone>(
+    dir: &D,
+    opts: Options,
+    chain: [u8; 32],
+    aside: &str,
+    distrust: &Distrust,
+    progress: &mut Progress<'_>,
+) -> Result<(Repair, Overlay<D>)> {
+    let target = Overlay::new(dir.clone());
+    Ok((mend(dir, &target, opts, chain, aside, distrust, progress)?, target))
+}
+
+/// Examines `source` and makes the changes in `target`, which is the same directory or shows it.
+fn mend<D: Dir + Clone, T: Dir + Clone>(
+    source: &D,
+    target: &T,
+    opts: Options,
+    chain: [u8; 32],
+    aside: &str,
+    distrust: &Distrust,
+    progress: &mut Progress<'_>,
+) -> Result<Repair> {
     opts.check()?;
-    match dir.list("") {
+    match source.list("") {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(StoreError::NotInitialised { path: dir.describe("") });
+            return Err(StoreError::NotInitialised { path: source.describe("") });
         }
-        listed => drop(listed.map_err(|e| StoreError::io("look into", dir.describe(""), e))?),
+        listed => drop(listed.map_err(|e| StoreError::io("look into", source.describe(""), e))?),
     }
-    let _lock = init::lock(dir)?;
-    let over = Arc::new(Overlay::new(dir.clone()));
+    let _lock = init::lock(source)?;
+    let over = Arc::new(Overlay::new(source.clone()));
     let diagnosis = examine(&over, opts, chain, distrust, progress)?;
     if !diagnosis.findings.iter().any(Finding::is_damage) {
         return Ok(Repair { findings: diagnosis.findings, ..Repair::default() });
     }
     // As it was: the examination may have changed what its overlay shows.
-    let original = Overlay::new(dir.clone());
-    let mut repairer =
-        Repairer { dir, opts, chain, aside: Aside::begin(dir, original, aside)?, steps: Vec::new() };
+    let original = Overlay::new(source.clone());
+    let aside = Aside::begin(target, original, aside)?;
+    let mut repairer = Repairer { dir: target, opts, chain, aside, steps: Vec::new() };
     progress("repairing", 0, 1);
     repairer.apply(&diagnosis)?;
     repairer.aside.finish()?;
@@ -103,15 +132,15 @@ pub fn repair<D: Dir + Clone>(
     Ok(Repair { findings: diagnosis.findings, steps: repairer.steps, aside })
 }
 
-struct Repairer<'a, D: Dir> {
-    dir: &'a D,
+struct Repairer<'a, D: Dir, T: Dir> {
+    dir: &'a T,
     opts: Options,
     chain: [u8; 32],
-    aside: Aside<'a, D>,
+    aside: Aside<'a, D, T>,
     steps: Vec<Step>,
 }
 
-impl<D: Dir + Clone> Repairer<'_, D> {
+impl<D: Dir + Clone, T: Dir + Clone> Repairer<'_, D, T> {
     fn apply(&mut self, diagnosis: &Diagnosis) -> Result<()> {
         if diagnosis.treatment == Treatment::StartOver {
             return self.start_over();
@@ -160,7 +189,7 @@ impl<D: Dir + Clone> Repairer<'_, D> {
         self.set_aside(&later)?;
         let segment = cut.end.segment;
         if cut.is_missing {
-            segment::create(self.dir, segment, replacement_bytes(self.opts, cut.end))?;
+            segment::create(self.dir, segment, cut.bytes)?;
             self.steps.push(Step::ReplaceSegment { segment });
             return Ok(());
         }
@@ -184,12 +213,13 @@ impl<D: Dir + Clone> Repairer<'_, D> {
     }
 
     /// Fills the last segment with zeros from where the log ends.
-    fn wipe(&self, segments: &Segments<D>, cut: Cut) -> Result<()> {
+    fn wipe(&self, segments: &Segments<T>, cut: Cut) -> Result<()> {
         let segment = cut.end.segment;
         let file = segments.open(segment)?;
         let failed = |e| segments.failed("write to", segment, e);
         let (zeros, page) = (vec![0; PAGE_BYTES], PAGE_BYTES as u64);
-        let len = file.len().map_err(failed)? / page * page;
+        // As long as it was made, if it was cut.
+        let len = cut.bytes.max(file.len().map_err(failed)? / page * page);
         file.set_len(len).map_err(failed)?;
         let mut at = u64::from(cut.end.offset);
         while at < len {

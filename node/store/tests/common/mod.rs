@@ -75,6 +75,12 @@ pub fn combinations(outcomes: &[usize], limit: usize) -> Vec<Vec<usize>> {
     found
 }
 
+/// Removes a file for good.
+pub fn lose(dir: &MemDir, name: &str) {
+    dir.remove(name).unwrap();
+    dir.sync_dir(name.rsplit_once('/').map_or("", |(folder, _)| folder)).unwrap();
+}
+
 /// Cuts the power with this combination of outcomes.
 pub fn crash(dir: &MemDir, outcomes: &[usize]) {
     let mut outcomes = outcomes.iter();
