@@ -4,6 +4,7 @@ use crate::bits::Bits;
 use crate::certificate::Certificate;
 use crate::events::{Action, Actions, Event};
 use crate::round::emit;
+use crate::rules::Rules;
 use crate::tally::Judged;
 use crate::types::{
     Height, Index, MAX_ROUND, Memory, Proposal, Round, SignedProposal, SignedVote, Step, ValueId, Vote,
@@ -31,6 +32,8 @@ pub struct Core<const N: usize> {
     pub(crate) scheduled: [bool; 3],
     pub(crate) decided: Option<(Round, ValueId)>,
     pub(crate) votes: Votes<N>,
+    /// Which rules have fired in all its life.
+    pub(crate) rules: Rules,
 }
 
 impl<const N: usize> Core<N> {
@@ -57,6 +60,7 @@ impl<const N: usize> Core<N> {
             scheduled: [false; 3],
             decided: None,
             votes: Votes::EMPTY,
+            rules: Rules::EMPTY,
         };
         core.begin(me);
         core
@@ -207,6 +211,11 @@ impl<const N: usize> Core<N> {
         self.me
     }
 
+    /// Which rules have fired since this core was made, over all its heights.
+    pub fn rules(&self) -> Rules {
+        self.rules
+    }
+
     /// Are we silenced?
     pub fn is_silent(&self) -> bool {
         self.silent
@@ -280,6 +289,20 @@ impl<const N: usize> Core<N> {
             && self.set.power(vote.validator).is_some()
             && (self.decided.is_none() || self.votes.tally(vote.round).is_some())
             && self.votes.is_new(vote)
+    }
+
+    /// The same for a certificate, whose votes count as a whole: some vote of it is new, or it is of a round that is not
+    /// kept and shows something of use there, a polka or a commit of a round that is long over among them.
+    pub fn is_new_certificate(&self, certificate: &Certificate<N>) -> bool {
+        let &Certificate { kind, height, round, value, .. } = certificate;
+        if height != self.memory.height || round > MAX_ROUND {
+            return false;
+        }
+        if self.votes.tally(round).is_none() {
+            return self.decided.is_none() && (value.is_some() || round > self.memory.round);
+        }
+        let new = |&(validator, _): &(Index, _)| self.is_new(&Vote { kind, height, round, value, validator });
+        certificate.signatures.iter().any(new)
     }
 
     /// The same for a proposal: right height and proposer, `pol_round < round`, a round of interest, not a duplicate.

@@ -108,6 +108,7 @@ mod events;
 mod future;
 mod rotation;
 mod round;
+mod rules;
 mod tally;
 mod types;
 mod validators;
@@ -117,6 +118,7 @@ pub use crate::core::Core;
 pub use bits::Bits;
 pub use certificate::{Certificate, CertificateError};
 pub use events::{Action, Actions, Event, MAX_ACTIONS};
+pub use rules::{Rule, Rules};
 pub use types::{
     Height, Index, MAX_ROUND, MAX_VALIDATORS, Memory, Power, Proposal, Round, Signature, SignedProposal,
     SignedVote, Step, Timeout, ValueId, Vote, VoteKind,

@@ -6,6 +6,7 @@
 
 use crate::core::Core;
 use crate::events::{Action, Actions};
+use crate::rules::Rule;
 use crate::types::{Index, MAX_ROUND, Proposal, Round, Step, Timeout, ValueId, Vote, VoteKind};
 
 impl<const N: usize> Core<N> {
@@ -22,6 +23,7 @@ impl<const N: usize> Core<N> {
         if let Some((round, value)) = self.votes.commit() {
             // L49: more than 2/3 precommit a value, in any round. Comes before all else (pitfall 10).
             self.decided = Some((round, value));
+            self.rules.note(if round == self.memory.round { Rule::L49Decided } else { Rule::L49OtherRound });
             emit(actions, Action::Decide { round, value });
             return;
         }
@@ -30,6 +32,7 @@ impl<const N: usize> Core<N> {
         }
         if let Some(round) = self.votes.round_ahead(&self.set) {
             // L55, L56: more than 1/3 are in later rounds.
+            self.rules.note(Rule::L55Skipped);
             self.enter_round(round, actions);
         }
         self.note_late_polka();
@@ -71,6 +74,7 @@ impl<const N: usize> Core<N> {
     /// have locked be proposed sooner.
     fn note_late_polka(&mut self) {
         if let Some((round, value)) = self.votes.late_polka() {
+            self.rules.note(Rule::L42Late);
             self.set_valid(round, value);
         }
     }
@@ -82,13 +86,14 @@ impl<const N: usize> Core<N> {
             return;
         }
         self.asked = true;
-        match self.memory.valid {
+        if let Some((round, value)) = self.memory.valid {
             // L15, L16: the valid value, not the locked one (pitfall 3).
-            Some((round, value)) => self.propose(me, value, Some(round), actions),
+            self.rules.note(Rule::L16Reproposed);
+            self.propose(me, value, Some(round), actions);
+        } else {
             // L18: `getValue()`.
-            None => {
-                emit(actions, Action::GetValue { height: self.memory.height, round: self.memory.round });
-            }
+            self.rules.note(Rule::L18Asked);
+            emit(actions, Action::GetValue { height: self.memory.height, round: self.memory.round });
         }
     }
 
@@ -97,6 +102,7 @@ impl<const N: usize> Core<N> {
         let Some(me) = self.voice() else { return };
         let expected = self.asked && self.memory.round == round && self.memory.step == Step::Propose;
         if expected && self.leader == me && !self.has_proposed() {
+            self.rules.note(Rule::L19Proposed);
             self.propose(me, value, None, actions);
         }
     }
@@ -126,6 +132,11 @@ impl<const N: usize> Core<N> {
         let Some((value, valid, None)) = self.open_proposal() else { return };
         let free = self.memory.locked.is_none_or(|(_, locked)| locked == value);
         let vote = (valid && free).then_some(value);
+        self.rules.note(match (valid, free) {
+            (true, true) => Rule::L23Value,
+            (true, false) => Rule::L26Locked,
+            (false, _) => Rule::L26Invalid,
+        });
         self.prevote(vote, actions);
     }
 
@@ -135,11 +146,15 @@ impl<const N: usize> Core<N> {
     fn l28_proposal_with_polka(&mut self, actions: &mut Actions) {
         let Some((value, valid, Some(pol_round))) = self.open_proposal() else { return };
         if !valid {
+            self.rules.note(Rule::L32Invalid);
             self.prevote(None, actions);
         } else if self.is_polka(pol_round, value) {
             // L29.
             let free = self.memory.locked.is_none_or(|(round, locked)| round <= pol_round || locked == value);
+            self.rules.note(if free { Rule::L30Value } else { Rule::L32Locked });
             self.prevote(free.then_some(value), actions);
+        } else {
+            self.rules.note(Rule::L28Waited);
         }
     }
 
@@ -169,9 +184,11 @@ impl<const N: usize> Core<N> {
         let Some(value) = tally.polka().filter(|&value| tally.proposes_valid(value)) else { return };
         if self.memory.step == Step::Prevote {
             self.memory.locked = Some((round, value));
+            self.rules.note(Rule::L38Locked);
             self.precommit(Some(value), actions);
         }
         if self.memory.step > Step::Propose {
+            self.rules.note(Rule::L42Valid);
             self.set_valid(round, value);
         }
     }
@@ -189,6 +206,7 @@ impl<const N: usize> Core<N> {
         let quorum =
             self.votes.tally(self.memory.round).and_then(|tally| tally.ballots(VoteKind::Prevote).quorum());
         if self.memory.step == Step::Prevote && quorum == Some(None) {
+            self.rules.note(Rule::L45Nil);
             self.precommit(None, actions);
         }
     }
@@ -216,6 +234,11 @@ impl<const N: usize> Core<N> {
     /// Sets the timer of a step of this round, once.
     pub(crate) fn schedule(&mut self, step: Step, actions: &mut Actions) {
         if !core::mem::replace(&mut self.scheduled[step as usize], true) {
+            self.rules.note(match step {
+                Step::Propose => Rule::L21Timer,
+                Step::Prevote => Rule::L35Timer,
+                Step::Precommit => Rule::L48Timer,
+            });
             let (height, round) = (self.memory.height, self.memory.round);
             emit(actions, Action::Schedule(Timeout { height, round, step }));
         }
@@ -229,11 +252,20 @@ impl<const N: usize> Core<N> {
         }
         match (step, self.memory.step) {
             // L57 to L60.
-            (Step::Propose, Step::Propose) => self.prevote(None, actions),
+            (Step::Propose, Step::Propose) => {
+                self.rules.note(Rule::L57Expired);
+                self.prevote(None, actions);
+            }
             // L61 to L64.
-            (Step::Prevote, Step::Prevote) => self.precommit(None, actions),
+            (Step::Prevote, Step::Prevote) => {
+                self.rules.note(Rule::L61Expired);
+                self.precommit(None, actions);
+            }
             // L65 to L67.
-            (Step::Precommit, _) if round < MAX_ROUND => self.enter_round(round + 1, actions),
+            (Step::Precommit, _) if round < MAX_ROUND => {
+                self.rules.note(Rule::L65Expired);
+                self.enter_round(round + 1, actions);
+            }
             _ => {}
         }
     }

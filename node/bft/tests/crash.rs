@@ -278,12 +278,30 @@ fn pitfall_27_after_silence_steps_that_have_passed_stay_silent() {
 }
 
 #[test]
+fn pitfall_27_a_prevote_timer_that_fires_after_silence_does_not_precommit() {
+    let mut node = Node::three_of_four();
+    node.propose(0, A, None);
+    node.prevotes(0, None, [0]);
+    assert_eq!(node.prevotes(0, B, [1]), [schedule(0, Step::Prevote)]);
+    node.core.silence(true);
+    node.expire(0, Step::Prevote);
+    assert_eq!(node.state().1, Step::Precommit);
+    node.core.silence(false);
+    assert_eq!(node.expire(0, Step::Prevote), [], "the step has passed");
+    assert_eq!(node.core.memory().precommitted, None);
+}
+
+#[test]
 fn pitfall_27_silence_that_ends_in_the_propose_step_lets_the_proposer_speak_at_the_next_event() {
     let mut node = Node::fresh(equal(4), 0);
     node.core.silence(true);
     node.feed(Event::Start);
     node.core.silence(false);
-    assert_eq!(node.prevotes(0, None, [1]), [Action::GetValue { height: HEIGHT, round: 0 }]);
+    // It has not asked for a value yet, so one that comes now answers nothing.
+    let question = [Action::GetValue { height: HEIGHT, round: 0 }];
+    assert_eq!(node.feed(Event::Value { round: 0, value: A }), question);
+    assert_eq!(node.prevotes(0, None, [1]), []);
+    assert_eq!(node.feed(Event::Value { round: 0, value: A }), [proposed(0, 0, A, None)]);
 }
 
 #[test]

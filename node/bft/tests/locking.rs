@@ -207,6 +207,28 @@ fn pitfall_03_valid_never_goes_back_to_an_older_polka() {
 }
 
 #[test]
+fn pitfall_03_valid_never_goes_back_after_a_crash_either() {
+    // The polka of the valid value is lost with the log; an older one comes first.
+    let memory = Memory { round: 2, valid: Some((1, B)), ..locked_on_a().core.memory() };
+    let mut node = Node::restored(equal(4), 3, memory);
+    node.run(Event::Start);
+    node.propose(0, A, None);
+    node.certify(Prevote, 0, A, 0..3);
+    assert!(node.core.polka_certificate(0).is_some());
+    assert_eq!(node.core.valid(), Some((1, B)));
+}
+
+#[test]
+fn pitfall_03_a_polka_of_the_round_makes_valid_only_after_our_prevote() {
+    let mut node = locked_on_a_in_round(2);
+    assert_eq!(node.propose(2, B, 1), [], "it waits for the polka of round 1");
+    assert_eq!(node.prevotes(2, B, 0..3), []);
+    assert_eq!(node.state(), (2, Step::Propose, Some((0, A)), Some((0, A))));
+    assert_eq!(node.expire(2, Step::Propose)[..2], [node.prevoted(2, None), node.precommitted(2, B)]);
+    assert_eq!(node.state(), (2, Step::Precommit, Some((2, B)), Some((2, B))));
+}
+
+#[test]
 fn pitfall_04_a_pol_round_that_is_not_before_the_round_is_ignored() {
     for pol_round in [2, 3, u32::MAX] {
         let mut node = Node::three_of_four();
@@ -293,6 +315,28 @@ fn pitfall_05_the_polka_of_a_proposal_for_the_next_round_is_kept_until_we_get_th
     node.fail_round();
     assert_eq!(node.state().1, Step::Prevote);
     assert_eq!(node.core.memory().prevoted, Some(Some(A)));
+}
+
+#[test]
+fn pitfall_05_an_old_polka_is_kept_from_the_moment_it_makes_its_value_valid() {
+    let mut node = Node::three_of_four();
+    node.precommits(40, None, [0, 1]);
+    node.propose(40, A, None);
+    node.certify(Prevote, 7, A, 0..3);
+    assert_eq!(node.core.valid(), Some((7, A)));
+    // The next certificate of a forgotten round takes the place of the last one, but not of this one.
+    node.certify(Prevote, 5, B, 0..3);
+    assert!(node.core.polka_certificate(5).is_some() && node.core.polka_certificate(7).is_some());
+}
+
+#[test]
+fn pitfall_05_a_nil_certificate_of_a_forgotten_round_does_not_take_the_place_of_a_polka() {
+    let mut node = Node::three_of_four();
+    node.precommits(40, None, [0, 1]);
+    node.certify(Prevote, 7, A, 0..3);
+    assert_eq!(node.certify(Prevote, 5, None, 0..3), []);
+    assert_eq!(node.certify(Precommit, 5, None, 0..3), []);
+    assert_eq!(node.propose(40, A, 7), [node.prevoted(40, A)]);
 }
 
 #[test]

@@ -215,6 +215,10 @@ fn after_the_decision_only_votes_and_certificates_are_looked_at() {
     assert_eq!(node.prevotes(7, B, 0..3), [], "no round skip");
     assert_eq!(node.certify(Precommit, 1, B, 0..3), [], "no second decision");
     assert_eq!(node.core.memory(), before);
+    // And nothing of it is kept, or worth a look at its signature.
+    assert_eq!((node.core.proposal(1), node.core.certificate(Precommit, 1)), (None, None));
+    assert!(!node.core.is_new_proposal(&proposal(1, 1, B, None).proposal));
+    assert!(!node.core.is_new(&vote(Prevote, 8, 0, Some(B)).vote));
 
     let equivocation =
         Action::Equivocation { first: vote(Precommit, 0, 1, Some(A)), second: vote(Precommit, 0, 1, None) };
@@ -245,6 +249,21 @@ fn the_next_height_starts_from_nothing_in_place() {
     assert_eq!(node.feed(Event::Vote(vote(Prevote, 0, 0, None))), [], "a vote of the old height");
     assert!(node.core.vote_bitmap(Prevote, 0).is_empty());
     assert!(matches!(node.feed(Event::Start)[..], [Action::NewRound { round: 0 }, Action::Schedule(_)]));
+}
+
+#[test]
+fn the_next_height_forgets_how_far_the_last_one_went() {
+    let mut node = Node::three_of_four();
+    node.prevotes(40, None, [0, 1]);
+    node.certify(Prevote, 7, A, 0..3);
+    node.prevotes(90, None, [2]);
+    assert_eq!(node.core.round(), 40);
+    node.core.reset(HEIGHT, equal(4), Some(3));
+    assert_eq!(node.feed(Event::Start), [new_round(0), schedule(0, Step::Propose)], "nobody is ahead");
+    assert!(node.core.is_new(&vote(Prevote, 90, 2, None).vote), "nothing of the far rounds is known");
+    assert!(node.core.vote_bitmap(Prevote, 7).is_empty());
+    node.prevotes(40, None, [0, 1]);
+    assert!(!node.core.is_new(&vote(Prevote, 7, 2, Some(A)).vote), "and nothing of the old ones is wanted");
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn all_alive_decide_in_round_0() {
 }
 
 #[test]
-fn the_network_survives_what_it_promises_to_and_no_more() {
+fn pitfall_38_a_network_survives_what_it_promises_to_and_no_more() {
     // (validators, dead, does it decide?)
     for (n, dead, decides) in [
         (2, 1, false),

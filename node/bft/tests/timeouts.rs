@@ -53,6 +53,20 @@ fn pitfall_18_stale_timers_are_ignored() {
 }
 
 #[test]
+fn pitfall_18_a_timer_of_another_height_is_ignored_even_where_ours_is_set() {
+    let mut node = Node::three_of_four();
+    node.precommits(0, None, 0..3);
+    let before = node.core.memory();
+    for height in [0, HEIGHT - 1, HEIGHT + 1, u64::MAX] {
+        for step in [Step::Propose, Step::Precommit] {
+            assert_eq!(node.feed(Event::Timeout(Timeout { height, round: 0, step })), []);
+        }
+    }
+    assert_eq!(node.core.memory(), before);
+    assert_eq!(node.expire(0, Step::Precommit), [new_round(1), schedule(1, Step::Propose)]);
+}
+
+#[test]
 fn pitfall_18_a_timer_that_was_never_set_is_ignored() {
     let mut node = Node::three_of_four();
     node.propose(0, A, None);

@@ -36,7 +36,7 @@ impl Engine {
         let expected = self.chain.ledger().expected_heartbeaters().iter().any(|(_, key)| *key == peer);
         if expected {
             let message = heartbeat_sign_bytes(self.chain.chain_id(), heartbeat.slot, heartbeat.height);
-            if !peer.verify(&message, &heartbeat.signature) {
+            if !self.config.verifier.verify(&peer, &message, &heartbeat.signature) {
                 return self.punish(
                     peer,
                     Misbehaviour::NetworkAbuse,

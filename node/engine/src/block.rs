@@ -203,6 +203,7 @@ pub struct Block {
     /// Proofs of double-signing.
     pub evidence: Vec<Evidence>,
     /// Signed transactions, as received.
+    #[serde(deserialize_with = "codec::at_most::<_, _, MAX_BLOCK_TXS>")]
     pub txs: Vec<Bytes>,
 }
 
@@ -221,8 +222,7 @@ impl Block {
         if block.header.version != BLOCK_VERSION {
             return Err(CodecError::Version(block.header.version));
         }
-        let counts_fit = block.txs.len() <= MAX_BLOCK_TXS
-            && block.evidence.len() <= MAX_BLOCK_EVIDENCE
+        let counts_fit = block.evidence.len() <= MAX_BLOCK_EVIDENCE
             && block.last_commit.signatures.len() <= MAX_VALIDATORS;
         if counts_fit { Ok(block) } else { Err(CodecError::Malformed) }
     }

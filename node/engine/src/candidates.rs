@@ -17,6 +17,9 @@ use crate::message::{ShortId, WireProposal};
 
 /// The most blocks of one height that are held at a time.
 const MAX_CANDIDATES: usize = 16;
+/// The most blocks that the proposer of one round can bring in. Times the rounds that are looked at, less than
+/// [`MAX_CANDIDATES`]: so none of these drives out another.
+const MAX_BLOCKS_A_ROUND: usize = 2;
 /// The most proposals that wait for one block.
 const MAX_WAITING: usize = 16;
 
@@ -120,6 +123,7 @@ pub struct Candidate {
 #[derive(Default)]
 pub struct Candidates {
     by_id: BTreeMap<Hash32, Candidate>,
+    by_round: BTreeMap<u32, Vec<Hash32>>,
     seen: u64,
 }
 
@@ -127,6 +131,7 @@ impl Candidates {
     /// Forgets all: the height is decided.
     pub fn clear(&mut self) {
         self.by_id.clear();
+        self.by_round.clear();
     }
 
     /// A candidate.
@@ -137,6 +142,21 @@ impl Candidates {
     /// A candidate, to change.
     pub fn get_mut(&mut self, id: &Hash32) -> Option<&mut Candidate> {
         self.by_id.get_mut(id)
+    }
+
+    /// Whether a proposal of `round` may bring a block in: one of those that it has brought, or one of its first
+    /// two. Two prove that the proposer is false; with more it could drive others' blocks out.
+    pub fn admits(&mut self, round: u32, id: Hash32) -> bool {
+        let ids = self.by_round.entry(round).or_default();
+        if !ids.contains(&id) && ids.len() < MAX_BLOCKS_A_ROUND {
+            ids.push(id);
+        }
+        ids.contains(&id)
+    }
+
+    /// Forgets which proposals came in rounds before `round`.
+    pub fn forget_rounds_below(&mut self, round: u32) {
+        self.by_round = self.by_round.split_off(&round);
     }
 
     /// Adds a candidate; when there are too many, the oldest that is not valid goes.
@@ -156,6 +176,11 @@ impl Candidates {
         self.seen += 1;
         let age = self.seen;
         self.by_id.entry(id).or_insert(Candidate { stage, waiting: Vec::new(), refetched: false, age })
+    }
+
+    /// How many are held.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
     }
 
     /// Removes a candidate.

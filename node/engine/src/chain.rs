@@ -2,11 +2,13 @@
 //!
 //! Builds blocks, judges blocks, and appends decided ones. Knows no rounds, votes or peers.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trustnet_bft as bft;
 use trustnet_ledger::codec;
-use trustnet_ledger::crypto::{Hash32, PublicKey, SignatureCheck, domain, hash, verify_many};
+use trustnet_ledger::crypto::{Hash32, PublicKey, SignatureCheck, domain, hash};
 use trustnet_ledger::draft::{BlockContext, Execution};
 use trustnet_ledger::genesis::{Genesis, GenesisError};
 use trustnet_ledger::ledger::{Ledger, LoadError};
@@ -20,6 +22,7 @@ use crate::block::{
 use crate::evidence::{Evidence, MAX_EVIDENCE_AGE_BLOCKS};
 use crate::io::Leaves;
 use crate::mempool::{Mempool, Take};
+use crate::verifier::Verifier;
 
 /// Leaf under which the engine keeps the tip beside the ledger's own leaves. Ledger tags are below 0xff.
 pub const TIP_LEAF: &[u8] = b"\xfftip";
@@ -101,7 +104,7 @@ pub struct Chain {
     deciders: Vec<(PublicKey, u64)>,
     set: bft::ValidatorSet<MAX_VALIDATORS>,
     verified_commit: Option<Hash32>,
-    seed: [u8; 32],
+    verifier: Arc<dyn Verifier>,
 }
 
 /// A block and what executing it gives.
@@ -129,13 +132,13 @@ fn powers(validators: &[(PublicKey, u64)]) -> bft::ValidatorSet<MAX_VALIDATORS> 
 }
 
 impl Chain {
-    /// A chain at height 0. `seed` is secret randomness for batch checks of signatures.
+    /// A chain at height 0. `verifier` judges signatures.
     ///
     /// # Errors
     /// [`ChainError::Genesis`] when the genesis does not hold.
-    pub fn genesis(genesis: &Genesis, seed: [u8; 32]) -> Result<Self, ChainError> {
+    pub fn genesis(genesis: &Genesis, verifier: Arc<dyn Verifier>) -> Result<Self, ChainError> {
         let tip = Tip { id: Hash32::default(), header: None, commit: Commit::none(), deciders: Vec::new() };
-        Ok(Self::new(genesis, Ledger::genesis(genesis)?, tip, seed))
+        Ok(Self::new(genesis, Ledger::genesis(genesis)?, tip, verifier))
     }
 
     /// A chain as its last checkpoint left it; without leaves, at height 0.
@@ -145,10 +148,10 @@ impl Chain {
     pub fn load(
         genesis: &Genesis,
         leaves: Vec<(Vec<u8>, Vec<u8>)>,
-        seed: [u8; 32],
+        verifier: Arc<dyn Verifier>,
     ) -> Result<Self, ChainError> {
         if leaves.is_empty() {
-            return Self::genesis(genesis, seed);
+            return Self::genesis(genesis, verifier);
         }
         let (tip, rest): (Vec<_>, Vec<_>) = leaves.into_iter().partition(|(key, _)| key == TIP_LEAF);
         let bytes = &tip.first().ok_or(ChainError::Tip)?.1;
@@ -157,10 +160,10 @@ impl Chain {
         if ledger.height() != tip.height() {
             return Err(ChainError::Tip);
         }
-        Ok(Self::new(genesis, ledger, tip, seed))
+        Ok(Self::new(genesis, ledger, tip, verifier))
     }
 
-    fn new(genesis: &Genesis, ledger: Ledger, tip: Tip, seed: [u8; 32]) -> Self {
+    fn new(genesis: &Genesis, ledger: Ledger, tip: Tip, verifier: Arc<dyn Verifier>) -> Self {
         let deciders = keys_and_powers(ledger.validators());
         let set = powers(&deciders);
         let chain_id = genesis.chain_id.clone();
@@ -172,7 +175,7 @@ impl Chain {
             deciders,
             set,
             verified_commit: None,
-            seed,
+            verifier,
         }
     }
 
@@ -390,11 +393,7 @@ impl Chain {
         let keys: Vec<PublicKey> = deciders.iter().map(|(key, _)| *key).collect();
         let checks: Vec<SignatureCheck> = certificate_checks(&self.chain_id, &certificate, &keys)
             .ok_or(CommitError::Power(commit.height))?;
-        if verify_many(&checks, self.seed).into_iter().all(|valid| valid) {
-            Ok(())
-        } else {
-            Err(CommitError::Signature(commit.height))
-        }
+        if self.verifier.all_valid(&checks) { Ok(()) } else { Err(CommitError::Signature(commit.height)) }
     }
 
     fn all_evidence_holds(&self, evidence: &[Evidence]) -> bool {
@@ -409,6 +408,6 @@ impl Chain {
         height <= self.next_height()
             && height + MAX_EVIDENCE_AGE_BLOCKS > self.tip.height()
             && self.ledger.can_be_punished(&evidence.validator())
-            && evidence.proves(&self.chain_id)
+            && evidence.proves(&self.chain_id, &*self.verifier)
     }
 }

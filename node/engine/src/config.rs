@@ -5,6 +5,8 @@ use std::sync::Arc;
 use trustnet_ledger::crypto::SecretKey;
 use trustnet_ledger::genesis::Genesis;
 
+use crate::verifier::Verifier;
+
 /// Durations of consensus, in milliseconds. Local to a node: nodes with other values still agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -22,6 +24,8 @@ pub struct Timing {
     pub repair_ms: u64,
     /// A waiting transaction is offered again after this long.
     pub regossip_ms: u64,
+    /// A validator that has just started waits this long, at the most, for others to tell what they saw of it.
+    pub listen_ms: u64,
 }
 
 impl Default for Timing {
@@ -34,6 +38,7 @@ impl Default for Timing {
             pace_ms: 100,
             repair_ms: 1_000,
             regossip_ms: 2_000,
+            listen_ms: 2_000,
         }
     }
 }
@@ -49,7 +54,9 @@ pub struct Config {
     pub validator_key: Option<SecretKey>,
     /// Durations.
     pub timing: Timing,
-    /// Secret randomness for the coefficients of batch checks and for choices among peers.
+    /// Judges signatures.
+    pub verifier: Arc<dyn Verifier>,
+    /// Secret randomness for choices among peers.
     pub seed: [u8; 32],
 }
 

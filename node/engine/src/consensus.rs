@@ -41,7 +41,11 @@ impl Engine {
                     self.consider_sync();
                     return;
                 }
-            } else if !self.started && self.wants_block() && !self.sync.is_behind() {
+            } else if !self.started
+                && self.wants_block()
+                && !self.sync.is_behind()
+                && !self.silence.is_listening()
+            {
                 self.begin_height();
             } else if !(self.started && self.value_wanted.is_some() && self.try_propose()) {
                 return;
@@ -73,6 +77,7 @@ impl Engine {
         }
         self.core.silence(self.silence.is_silent());
         self.started = false;
+        self.begin_after_listening = false;
         self.value_wanted = None;
         self.stored_candidate = None;
         self.candidates.clear();
@@ -82,6 +87,10 @@ impl Engine {
     /// Begins round 0 (or the restored round) of the current height.
     pub(crate) fn begin_height(&mut self) {
         if self.started {
+            return;
+        }
+        if self.silence.is_listening() {
+            self.begin_after_listening = true;
             return;
         }
         self.started = true;
@@ -123,6 +132,9 @@ impl Engine {
     fn act(&mut self, action: &bft::Action, queue: &mut VecDeque<Feed>, sends: &mut Vec<Message>) {
         match action {
             bft::Action::GetValue { round, .. } => self.value_wanted = Some(*round),
+            // A proposal of before a crash whose block went with it. Those who hold the block show it to us again;
+            // until then it must not count as one that we can vouch for, or we would lock what nobody can show.
+            bft::Action::Propose(proposal) if self.candidates.block(&Hash32(proposal.value.0)).is_none() => {}
             bft::Action::Propose(proposal) => {
                 let (memory, polka) = self.lock();
                 let Some(signer) = &mut self.signer else { return };
@@ -355,7 +367,9 @@ impl Engine {
         self.enter_height();
         self.tell_followers();
         self.update_behind();
+        self.ask_again_for_own_votes();
         self.end_amnesia_if_told();
+        self.end_listening_if_told();
         self.replay_early();
     }
 

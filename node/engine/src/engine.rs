@@ -4,6 +4,7 @@
 //! code; a run is a function of its inputs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use trustnet_bft as bft;
@@ -55,6 +56,7 @@ pub struct Engine {
     pub(crate) chain: Chain,
     pub(crate) core: Box<bft::Core<MAX_VALIDATORS>>,
     pub(crate) started: bool,
+    pub(crate) begin_after_listening: bool,
     pub(crate) value_wanted: Option<u32>,
     pub(crate) signer: Option<Signer>,
     pub(crate) silence: Silence,
@@ -86,7 +88,7 @@ impl Engine {
     /// # Errors
     /// [`ChainError`] when the stored state or the genesis does not hold.
     pub fn new(config: Config, recovered: Recovered) -> Result<Self, ChainError> {
-        let chain = Chain::load(&config.genesis, recovered.leaves, config.seed)?;
+        let chain = Chain::load(&config.genesis, recovered.leaves, Arc::clone(&config.verifier))?;
         let record = match &recovered.signer {
             SignerState::Known(bytes) => SignRecord::decode(bytes).ok(),
             SignerState::Fresh | SignerState::Lost => None,
@@ -105,6 +107,7 @@ impl Engine {
             chain,
             core,
             started: false,
+            begin_after_listening: false,
             value_wanted: None,
             signer,
             silence,
@@ -176,6 +179,7 @@ impl Engine {
         self.set_timer(TimerId::Attest, 0);
         self.set_timer(TimerId::Regossip, self.config.timing.regossip_ms);
         self.announce_validators();
+        self.listen_first();
         if self.must_resume() {
             self.begin_height();
         }
@@ -213,6 +217,7 @@ impl Engine {
             TimerId::Heartbeat => self.on_heartbeat_timer(),
             TimerId::Attest => self.on_attest_timer(),
             TimerId::Regossip => self.on_regossip_timer(),
+            TimerId::Listen => self.on_listen_timer(),
         }
     }
 

@@ -5,6 +5,7 @@ use trustnet_bft as bft;
 use trustnet_ledger::crypto::{PublicKey, Signature};
 
 use crate::block::{proposal_sign_bytes, vote_sign_bytes};
+use crate::verifier::Verifier;
 
 /// Evidence older than this many blocks is refused: the culprit's set is long gone.
 pub const MAX_EVIDENCE_AGE_BLOCKS: u64 = 100_000;
@@ -84,7 +85,7 @@ impl Evidence {
     }
 
     /// Whether this proves what it claims: in order, different, and both signatures valid.
-    pub fn proves(&self, chain_id: &str) -> bool {
+    pub fn proves(&self, chain_id: &str, verifier: &dyn Verifier) -> bool {
         match self {
             Self::Votes { validator, precommit, height, round, votes } => {
                 let kind = if *precommit { bft::VoteKind::Precommit } else { bft::VoteKind::Prevote };
@@ -97,7 +98,7 @@ impl Evidence {
                             value: value.map(bft::ValueId),
                             validator: 0,
                         };
-                        validator.verify(&vote_sign_bytes(chain_id, &vote), signature)
+                        verifier.verify(validator, &vote_sign_bytes(chain_id, &vote), signature)
                     })
             }
             Self::Proposals { validator, height, round, proposals } => {
@@ -111,7 +112,7 @@ impl Evidence {
                             pol_round: *pol_round,
                             proposer: 0,
                         };
-                        validator.verify(&proposal_sign_bytes(chain_id, &proposal), signature)
+                        verifier.verify(validator, &proposal_sign_bytes(chain_id, &proposal), signature)
                     })
             }
         }

@@ -1,7 +1,7 @@
 //! What each message of a peer does. Order of checks: cheap ones first, signatures last.
 
 use trustnet_bft as bft;
-use trustnet_ledger::crypto::{Hash32, PublicKey, verify_many};
+use trustnet_ledger::crypto::{Hash32, PublicKey};
 
 use bytes::Bytes;
 
@@ -10,7 +10,7 @@ use crate::consensus::{Feed, wire_certificate, wire_vote};
 use crate::engine::Engine;
 use crate::io::{Output, TimerId};
 use crate::message::{Holding, Message, Status, WireCertificate, WireVote};
-use crate::silence::{Report, Told};
+use crate::silence::Report;
 use crate::uptime::Misbehaviour;
 
 impl Engine {
@@ -86,11 +86,7 @@ impl Engine {
     fn on_status(&mut self, peer: PublicKey, status: Status) {
         let validator = self.chain.ledger().validators().iter().find(|v| v.node_key == peer);
         if let Some(key) = validator.map(|v| v.validator_key) {
-            let report = Report {
-                height: status.height.saturating_add(1),
-                round: status.round,
-                our_vote: status.your_vote,
-            };
+            let report = Report { height: status.height.saturating_add(1), our_vote: status.your_vote };
             self.silence.report(key, report);
             self.notice_unknown_votes();
             self.ask_for_own_votes(peer, report.our_vote);
@@ -101,52 +97,7 @@ impl Engine {
         }
         self.note_height(peer, height);
         self.end_amnesia_if_told();
-    }
-
-    /// Looks whether others have seen votes of ours that we know nothing of.
-    fn notice_unknown_votes(&mut self) {
-        let Some(signer) = &self.signer else { return };
-        let told = Told { deciders: self.chain.deciders(), set: self.chain.set(), record: None };
-        if self.silence.notice_votes_beyond(signer.last_slot(), &signer.public(), &told) {
-            tracing::error!("others have seen votes of this validator that its own record does not know");
-            self.core.silence(true);
-        }
-    }
-
-    /// Ends the silence after a lost signer record, once enough validators have told where they are.
-    pub(crate) fn end_amnesia_if_told(&mut self) {
-        if !self.silence.is_lost() || self.sync.is_behind() {
-            return;
-        }
-        let Some(signer) = &mut self.signer else { return };
-        let (own, height) = (signer.public(), self.chain.next_height());
-        let told = Told {
-            deciders: self.chain.deciders(),
-            set: self.chain.set(),
-            record: signer.record().map(|record| (record.height, record.round)),
-        };
-        let end = self.silence.end_of_amnesia(height, &own, &told);
-        if let Some((height, round)) = end {
-            signer.raise_floor(height, round);
-            tracing::warn!(height, round, "the signer record was lost; voting again after this round");
-            if self.must_resume() && !self.started {
-                self.enter_height();
-                self.begin_height();
-            }
-            self.core.silence(self.silence.is_silent());
-        }
-    }
-
-    /// After the signer record was lost: a peer that saw votes of ours in this height gives them back when
-    /// it hears that we hold none.
-    fn ask_for_own_votes(&mut self, peer: PublicKey, our_vote: Option<(u64, u32)>) {
-        let height = self.chain.next_height();
-        let Some((_, round)) = our_vote.filter(|(of, _)| *of == height && self.silence.is_lost()) else {
-            return;
-        };
-        let none = [0; MAX_VALIDATORS / 64];
-        let holding = Holding { height, round, proposal: false, prevotes: none, precommits: none };
-        self.send(peer, Message::Holding(holding));
+        self.end_listening_if_told();
     }
 
     fn on_vote(&mut self, peer: PublicKey, wire: &WireVote, bytes: &Bytes) {
@@ -160,7 +111,8 @@ impl Engine {
         if !self.core.is_new(&signed.vote) {
             return;
         }
-        if !key.verify(&vote_sign_bytes(self.chain.chain_id(), &signed.vote), &wire.signature) {
+        let message = vote_sign_bytes(self.chain.chain_id(), &signed.vote);
+        if !self.config.verifier.verify(&key, &message, &wire.signature) {
             return self.punish(peer, Misbehaviour::NetworkAbuse, "sent a vote with a wrong signature");
         }
         let seen = self.seen_votes.entry(key).or_default();
@@ -172,33 +124,6 @@ impl Engine {
         self.drive(Feed::Vote(signed));
     }
 
-    /// A vote by our own key that we did not sign means a second machine with this key (a cloned card).
-    fn check_own_vote(&mut self, wire: &WireVote) {
-        let Some(signer) = &mut self.signer else { return };
-        if self.silence.is_lost() {
-            signer.adopt(wire.height, wire.round, wire.precommit, wire.value);
-            return self.end_amnesia_if_told();
-        }
-        let ours = signer.record().is_some_and(|record| {
-            let slot = if wire.precommit { record.precommitted } else { record.prevoted };
-            match (wire.height, wire.round).cmp(&(record.height, record.round)) {
-                std::cmp::Ordering::Less => true,
-                std::cmp::Ordering::Equal => slot == Some(wire.value),
-                std::cmp::Ordering::Greater => false,
-            }
-        });
-        let after_amnesia = signer.is_below_floor(wire.height, wire.round);
-        if !ours && !after_amnesia {
-            tracing::error!(
-                height = wire.height,
-                round = wire.round,
-                "another machine signs with this validator's key; this one is silent from here on"
-            );
-            self.silence.notice_clone();
-            self.core.silence(true);
-        }
-    }
-
     pub(crate) fn on_certificate(&mut self, peer: PublicKey, wire: &WireCertificate, bytes: &Bytes) {
         if self.is_current(peer, wire.height, bytes) {
             self.take_certificate(peer, wire);
@@ -208,14 +133,7 @@ impl Engine {
     /// Feeds a certificate of the current height to the core, when it is new and holds.
     pub(crate) fn take_certificate(&mut self, peer: PublicKey, wire: &WireCertificate) {
         let Some(certificate) = core_certificate(wire) else { return };
-        let vote_of = |validator: u16| bft::Vote {
-            kind: certificate.kind,
-            height: certificate.height,
-            round: certificate.round,
-            value: certificate.value,
-            validator,
-        };
-        if !certificate.signatures.iter().any(|(index, _)| self.core.is_new(&vote_of(*index))) {
+        if !self.core.is_new_certificate(&certificate) {
             return;
         }
         let keys: Vec<PublicKey> = self.chain.deciders().iter().map(|(key, _)| *key).collect();
@@ -223,8 +141,7 @@ impl Engine {
             .check_shape(self.chain.set())
             .ok()
             .and_then(|()| certificate_checks(self.chain.chain_id(), &certificate, &keys));
-        let holds =
-            checks.is_some_and(|checks| verify_many(&checks, self.config.seed).into_iter().all(|ok| ok));
+        let holds = checks.is_some_and(|checks| self.config.verifier.all_valid(&checks));
         if !holds {
             return self.punish(peer, Misbehaviour::NetworkAbuse, "sent a certificate that does not hold");
         }
@@ -275,7 +192,7 @@ impl Engine {
     /// Pushes to a neighbour what it lacks of its round.
     fn on_holding(&mut self, peer: PublicKey, holding: &Holding) {
         let current = self.chain.next_height();
-        if holding.height + 1 == current {
+        if holding.height.checked_add(1) == Some(current) {
             if let Some(known) = self.peers.get_mut(&peer) {
                 known.helped_at_height = 0;
             }

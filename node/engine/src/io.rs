@@ -48,6 +48,8 @@ pub enum TimerId {
     Attest,
     /// Offer waiting transactions to the leaders again.
     Regossip,
+    /// Stop waiting for what others saw of this validator.
+    Listen,
 }
 
 /// What happens to the engine.

@@ -71,6 +71,11 @@ impl Jobs {
         true
     }
 
+    /// How many are under way.
+    pub fn len(&self) -> usize {
+        self.running.len()
+    }
+
     /// Takes the gathered batch.
     pub fn take_gathered(&mut self) -> Vec<(Origin, Arc<PoolTx>)> {
         std::mem::take(&mut self.gathered)

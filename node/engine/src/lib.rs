@@ -14,8 +14,10 @@ pub mod mempool;
 pub mod message;
 pub mod signer;
 pub mod uptime;
+pub mod verifier;
 pub mod view;
 
+mod amnesia;
 mod attest;
 mod candidates;
 mod consensus;

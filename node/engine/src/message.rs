@@ -168,10 +168,11 @@ pub enum Message {
         /// The block.
         block: Hash32,
         /// The transactions.
+        #[serde(deserialize_with = "codec::at_most::<_, _, MAX_BLOCK_TXS>")]
         txs: Vec<Bytes>,
     },
     /// Transactions for the pool.
-    Txs(Vec<Bytes>),
+    Txs(#[serde(deserialize_with = "codec::at_most::<_, _, MAX_GOSSIP_TXS>")] Vec<Bytes>),
     /// A sign of life.
     Heartbeat(Heartbeat),
     /// Proofs of double-signing for the next proposer.
@@ -220,13 +221,14 @@ impl Message {
             Self::GetBlockTxs { positions, .. } => {
                 positions.len() <= MAX_BLOCK_TXS && positions.is_sorted_by(|a, b| a < b)
             }
-            Self::BlockTxs { txs, .. } => txs.len() <= MAX_BLOCK_TXS,
-            Self::Txs(txs) => {
-                txs.len() <= MAX_GOSSIP_TXS
-                    && txs.iter().map(Bytes::len).sum::<usize>() <= 2 * MAX_GOSSIP_BYTES
-            }
+            Self::Txs(txs) => txs.iter().map(Bytes::len).sum::<usize>() <= 2 * MAX_GOSSIP_BYTES,
             Self::Evidence(evidence) => evidence.len() <= MAX_BLOCK_EVIDENCE,
-            Self::Status(_) | Self::Vote(_) | Self::Holding(_) | Self::Heartbeat(_) => true,
+            // What is short, and lists that are counted while they are read.
+            Self::BlockTxs { .. }
+            | Self::Status(_)
+            | Self::Vote(_)
+            | Self::Holding(_)
+            | Self::Heartbeat(_) => true,
         }
     }
 }
@@ -244,6 +246,7 @@ pub struct SyncRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncResponse {
     /// Encoded block and encoded commit.
+    #[serde(deserialize_with = "codec::at_most::<_, _, { MAX_SYNC_BLOCKS as usize }>")]
     pub blocks: Vec<(Bytes, Bytes)>,
 }
 
@@ -277,9 +280,6 @@ impl SyncResponse {
         let (version, response): (u8, Self) = codec::decode(bytes, MAX_SYNC_BYTES + MAX_MESSAGE_BYTES)?;
         if version != MESSAGE_VERSION {
             return Err(CodecError::Version(version));
-        }
-        if response.blocks.len() > MAX_SYNC_BLOCKS as usize {
-            return Err(CodecError::Malformed);
         }
         Ok(response)
     }

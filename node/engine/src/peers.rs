@@ -39,6 +39,11 @@ impl Peer {
         }
     }
 
+    /// How many messages of coming heights are kept, and their bytes.
+    pub fn early(&self) -> (usize, usize) {
+        (self.early.len(), self.early_bytes)
+    }
+
     /// Takes what was kept for `height`, and forgets what was kept for earlier ones.
     pub fn take_early(&mut self, height: u64) -> Vec<Bytes> {
         let mut due = Vec::new();

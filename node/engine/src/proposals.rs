@@ -18,7 +18,7 @@ use crate::message::{Message, WireProposal};
 use crate::uptime::Misbehaviour;
 
 /// Rounds ahead of ours from which a proposal is looked at.
-const MAX_ROUNDS_AHEAD: u32 = 8;
+const MAX_ROUNDS_AHEAD: u32 = 6;
 /// A proposer's clock may be this far ahead of ours.
 pub const MAX_CLOCK_AHEAD_MS: u64 = 5_000;
 /// A fresh proposal may be this old by our clock in round 0; each further round allows as much again.
@@ -49,13 +49,17 @@ impl Engine {
         if !known {
             let key = self.chain.deciders().get(usize::from(wire.proposer)).map(|(key, _)| *key);
             let message = proposal_sign_bytes(self.chain.chain_id(), &proposal);
-            if !key.is_some_and(|key| key.verify(&message, &wire.signature)) {
+            if !key.is_some_and(|key| self.config.verifier.verify(&key, &message, &wire.signature)) {
                 return self.punish(
                     peer,
                     Misbehaviour::NetworkAbuse,
                     "sent a proposal with a wrong signature",
                 );
             }
+        }
+        self.candidates.forget_rounds_below(self.core.round());
+        if !self.candidates.admits(round, id) {
+            return;
         }
         self.begin_height_if_able();
         if let Some(polka) = &wire.polka

@@ -1,11 +1,12 @@
 //! Fetching blocks that others have committed already.
 //!
-//! One request at a time, to one peer. Every block is checked as if a stranger sent it: it must follow
-//! the tip, carry a commit of more than two thirds of the power, and execute to what its header says.
+//! One peer is asked at a time, and another one when it does not answer soon. Every block is checked as if a
+//! stranger sent it: it must follow the tip, carry a commit of more than two thirds of the power, and execute to
+//! what its header says.
 
 use bytes::Bytes;
 use trustnet_ledger::codec;
-use trustnet_ledger::crypto::{Hash32, PublicKey, SignatureCheck, verify_many};
+use trustnet_ledger::crypto::{Hash32, PublicKey, SignatureCheck};
 use trustnet_ledger::signed::SignedTransaction;
 
 use crate::block::{Block, Commit, MAX_COMMIT_BYTES};
@@ -21,27 +22,38 @@ use crate::uptime::Misbehaviour;
 const ONE_AHEAD_GRACE_MS: u64 = 250;
 /// A peer that could not help is not asked again for this long.
 const RETRY_MS: u64 = 1_000;
+/// A peer that has not answered after this long may have stopped without a word: another one is asked as well.
+/// The network gives up much later, because a large answer over a slow line takes its time.
+const PATIENCE_MS: u64 = 2_000;
+/// The most peers that owe an answer; of more, the one asked first is forgotten.
+const MAX_ASKED: usize = 3;
+
+/// A peer that owes an answer.
+struct Asked {
+    peer: PublicKey,
+    tag: u64,
+    since_ms: u64,
+}
 
 /// State of block sync.
 #[derive(Default)]
 pub struct Sync {
-    in_flight: Option<(PublicKey, u64)>,
+    /// In the order of asking.
+    asked: Vec<Asked>,
     next_tag: u64,
     behind: bool,
     ahead_since_ms: Option<u64>,
 }
 
 impl Sync {
-    /// Whether others have committed more than the height being decided here.
+    /// Whether validators with more than a third of the power have committed more than the height being decided here.
     pub fn is_behind(&self) -> bool {
         self.behind
     }
 
     /// A peer is gone, and with it what it was asked.
     pub fn peer_gone(&mut self, peer: &PublicKey) {
-        if self.in_flight.is_some_and(|(asked, _)| asked == *peer) {
-            self.in_flight = None;
-        }
+        self.asked.retain(|asked| asked.peer != *peer);
     }
 }
 
@@ -70,7 +82,7 @@ impl Engine {
         } else if self.sync.ahead_since_ms.is_none() {
             self.sync.ahead_since_ms = Some(self.now.mono_ms);
         }
-        let behind = highest > tip + 1;
+        let behind = self.is_left_behind(tip + 1);
         if behind != self.sync.behind {
             self.sync.behind = behind;
             self.silence.set_behind(behind);
@@ -80,19 +92,39 @@ impl Engine {
         self.consider_sync();
     }
 
-    /// Asks a peer for blocks, if some are lacking and none has been asked.
+    /// Whether validators with more than a third of the power show that they have committed more than
+    /// `deciding`: then one of them is honest, the height that is decided here is decided, and our voice in it
+    /// is not needed. Claims of fewer send us to fetch blocks, but never take our vote away: else one liar could
+    /// silence everybody (pitfall 29).
+    fn is_left_behind(&self, deciding: u64) -> bool {
+        let validators = self.chain.ledger().validators().iter();
+        let ahead = validators.filter(|validator| {
+            self.peers.get(&validator.node_key).is_some_and(|peer| peer.height > deciding)
+        });
+        self.chain.set().has_third(ahead.map(|validator| validator.power).sum())
+    }
+
+    /// Asks a peer for blocks, if some are lacking and nobody has been asked who may still answer soon.
     pub(crate) fn consider_sync(&mut self) {
-        if self.sync.in_flight.is_some() {
-            return;
+        let now_ms = self.now.mono_ms;
+        if let Some(last) = self.sync.asked.last() {
+            let waited_ms = now_ms.saturating_sub(last.since_ms);
+            if waited_ms < PATIENCE_MS {
+                return self.set_timer(TimerId::Sync, PATIENCE_MS - waited_ms);
+            }
         }
         let tip = self.chain.tip().height();
         let Some(since_ms) = self.sync.ahead_since_ms else { return };
         let waited_ms = self.now.mono_ms.saturating_sub(since_ms);
-        if !self.sync.behind && waited_ms < ONE_AHEAD_GRACE_MS {
+        let far = self.peers.values().any(|peer| peer.height > tip + 1);
+        if !far && waited_ms < ONE_AHEAD_GRACE_MS {
             return self.set_timer(TimerId::Sync, ONE_AHEAD_GRACE_MS - waited_ms);
         }
-        let now_ms = self.now.mono_ms;
-        let ahead = self.peers.iter().filter(|(_, peer)| peer.height > tip);
+        let asked = &self.sync.asked;
+        let ahead = self
+            .peers
+            .iter()
+            .filter(|(key, peer)| peer.height > tip && asked.iter().all(|asked| asked.peer != **key));
         let Some((peer, known)) = ahead.min_by_key(|(_, peer)| peer.sync_after_ms) else { return };
         if known.sync_after_ms > now_ms {
             let wait_ms = known.sync_after_ms - now_ms;
@@ -101,9 +133,16 @@ impl Engine {
         let peer = *peer;
         let tag = self.sync.next_tag;
         self.sync.next_tag += 1;
-        self.sync.in_flight = Some((peer, tag));
+        if self.sync.asked.len() == MAX_ASKED {
+            let forgotten = self.sync.asked.remove(0);
+            if let Some(known) = self.peers.get_mut(&forgotten.peer) {
+                known.sync_after_ms = now_ms + RETRY_MS;
+            }
+        }
+        self.sync.asked.push(Asked { peer, tag, since_ms: now_ms });
         let request = SyncRequest { from: tip + 1, count: MAX_SYNC_BLOCKS };
         self.out.push(Output::Request { peer, request, tag });
+        self.set_timer(TimerId::Sync, PATIENCE_MS);
     }
 
     pub(crate) fn on_sync_timer(&mut self) {
@@ -121,10 +160,11 @@ impl Engine {
     }
 
     pub(crate) fn on_sync_response(&mut self, peer: PublicKey, tag: u64, bytes: Option<Bytes>) {
-        if self.sync.in_flight != Some((peer, tag)) {
+        let Some(place) = self.sync.asked.iter().position(|asked| (asked.peer, asked.tag) == (peer, tag))
+        else {
             return;
-        }
-        self.sync.in_flight = None;
+        };
+        self.sync.asked.remove(place);
         let retry_ms = self.now.mono_ms + RETRY_MS;
         let blocks = match bytes.map(|bytes| SyncResponse::decode(&bytes)) {
             Some(Ok(response)) => response.blocks,
@@ -196,7 +236,7 @@ impl Engine {
             checks.push(tx.signature_check(self.chain.chain_id()));
             ids.push(id);
         }
-        if !verify_many(&checks, self.config.seed).into_iter().all(|valid| valid) {
+        if !self.config.verifier.all_valid(&checks) {
             return Err(Refused::Peer("sent a block with a wrong signature"));
         }
         for id in ids {

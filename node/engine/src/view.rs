@@ -42,7 +42,47 @@ pub struct RoundState {
     pub votes: Vec<RoundVotes>,
 }
 
+/// How much an engine holds of what others sent: what must stay bounded whatever they do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Blocks proposed for the current height.
+    pub candidates: usize,
+    /// Messages of the coming height, of the peer that has most.
+    pub early_messages: usize,
+    /// Their bytes.
+    pub early_bytes: usize,
+    /// Transactions in the pool.
+    pub pool_txs: usize,
+    /// Their bytes.
+    pub pool_bytes: usize,
+    /// Signature jobs under way.
+    pub jobs: usize,
+    /// Validators of which a vote, a report or a proof of double-signing is remembered, the most of these.
+    pub validators: usize,
+}
+
 impl Engine {
+    /// How much this engine holds of what others sent.
+    pub fn held(&self) -> Held {
+        let early = self.peers.values().map(crate::peers::Peer::early);
+        let (early_messages, early_bytes) =
+            early.fold((0, 0), |most, one| (most.0.max(one.0), most.1.max(one.1)));
+        Held {
+            candidates: self.candidates.len(),
+            early_messages,
+            early_bytes,
+            pool_txs: self.pool.len(),
+            pool_bytes: self.pool.bytes(),
+            jobs: self.jobs.len(),
+            validators: self.seen_votes.len().max(self.evidence.len()).max(self.silence.reports()),
+        }
+    }
+
+    /// The rules of Algorithm 1 that have fired in this process.
+    pub fn rules(&self) -> bft::Rules {
+        self.core.rules()
+    }
+
     /// Where consensus on the next height stands.
     pub fn round_state(&self) -> RoundState {
         let round = self.core.round();

@@ -4,7 +4,11 @@
 //! value is accepted only if encoding it again gives the very bytes received, so that a hash over
 //! the bytes is a hash of the value.
 
-use serde::{Serialize, de::DeserializeOwned};
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Why bytes were refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,9 +52,66 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8], max: usize) -> Resu
     Ok(value)
 }
 
+/// Reads a list of at most `MAX` elements and gives up at the first one beyond, for
+/// `#[serde(deserialize_with)]`. An empty byte string takes one byte on the wire and 32 in memory: a list that is
+/// only counted once it is read can take many times its own length.
+///
+/// # Errors
+/// The deserializer's, and one for a list that is too long.
+pub fn at_most<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct List<T, const MAX: usize>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for List<T, MAX> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {MAX} elements")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+            let announced = seq.size_hint().unwrap_or(0);
+            if announced > MAX {
+                return Err(A::Error::invalid_length(announced, &self));
+            }
+            let mut list = Vec::new();
+            while let Some(element) = seq.next_element()? {
+                if list.len() == MAX {
+                    return Err(A::Error::invalid_length(MAX + 1, &self));
+                }
+                list.push(element);
+            }
+            Ok(list)
+        }
+    }
+
+    deserializer.deserialize_seq(List::<T, MAX>(PhantomData))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Short {
+        #[serde(deserialize_with = "at_most::<_, _, 3>")]
+        list: Vec<u8>,
+    }
+
+    #[test]
+    fn a_list_with_a_limit_is_refused_as_soon_as_it_is_longer() {
+        assert_eq!(decode::<Short>(&[3, 1, 2, 3], 16), Ok(Short { list: vec![1, 2, 3] }));
+        assert_eq!(decode::<Short>(&[0], 16), Ok(Short { list: vec![] }));
+        assert_eq!(decode::<Short>(&[4, 1, 2, 3, 4], 16), Err(CodecError::Malformed));
+        assert_eq!(decode::<Short>(&[0xff, 0xff, 0xff, 0x7f], 16), Err(CodecError::Malformed));
+        // A format that does not announce lengths.
+        assert!(serde_json::from_str::<Short>(r#"{"list":[1,2,3]}"#).is_ok());
+        let error = serde_json::from_str::<Short>(r#"{"list":[1,2,3,4]}"#).map_err(|error| error.to_string());
+        assert!(error.is_err_and(|error| error.contains("a list of at most 3 elements")));
+    }
 
     #[test]
     fn padded_integers_and_trailing_bytes_are_refused() {

@@ -12,6 +12,9 @@ use crate::jitter::Jitter;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// Longest pause for validators and configured peers: when a switch or a line comes back after an hour, the chain must
+/// not wait for minutes. A dial is a few datagrams.
+const LONGEST_PERMANENT_PAUSE: Duration = Duration::from_secs(15);
 /// Longest pause for peers on this machine, so that a local network heals quickly.
 const LONGEST_LOOPBACK_PAUSE: Duration = Duration::from_secs(2);
 /// Shortest pause: never zero, or a peer that refuses at once would be asked in a busy loop.
@@ -151,7 +154,11 @@ impl DialTable {
 
     /// Puts off the next dial: anywhere between the shortest pause and the back-off.
     fn schedule(target: &mut Target, jitter: &mut Jitter, loopback: bool, now: Instant) {
-        let longest = if loopback { LONGEST_LOOPBACK_PAUSE } else { LONGEST_PAUSE };
+        let longest = match (loopback, target.permanent) {
+            (true, _) => LONGEST_LOOPBACK_PAUSE,
+            (false, true) => LONGEST_PERMANENT_PAUSE,
+            (false, false) => LONGEST_PAUSE,
+        };
         let pause = FIRST_PAUSE.saturating_mul(1 << target.failures.min(16)).min(longest);
         let millis = |pause: Duration| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         let pause = jitter.between(millis(SHORTEST_PAUSE), millis(pause));
@@ -249,21 +256,34 @@ mod tests {
         assert_eq!(table.next_deadline(0), None, "nothing to wake up for");
     }
 
-    #[test]
-    fn the_pause_doubles_up_to_five_minutes_and_is_never_zero() {
+    /// Dials a peer that never answers as often as the table keeps it, and gives the pauses.
+    fn pauses(permanent: bool) -> Vec<Duration> {
         let (mut table, mut now) = table();
-        table.add_static(peer(101), "a:1".into(), now);
-        let mut longest = Duration::ZERO;
-        for round in 0..200u32 {
-            assert_eq!(due(&mut table, 0, now), [peer(101)]);
-            table.failed(peer(101), false, false, now);
-            let pause = table.next_deadline(0).unwrap() - now;
-            assert!(pause >= SHORTEST_PAUSE);
-            assert!(pause <= FIRST_PAUSE.saturating_mul(1 << round.min(9)).min(LONGEST_PAUSE));
-            longest = longest.max(pause);
+        table.learn(peer(101), permanent, true, now);
+        let mut pauses = Vec::new();
+        for _ in 0..200 {
+            assert_eq!(due(&mut table, 1, now), [peer(101)]);
+            if table.failed(peer(101), false, true, now) {
+                break;
+            }
+            let pause = table.next_deadline(1).unwrap() - now;
+            pauses.push(pause);
             now += pause;
         }
-        assert!(longest > LONGEST_PAUSE / 2, "jitter is over the whole pause");
+        pauses
+    }
+
+    #[test]
+    fn the_pause_doubles_up_to_its_limit_and_is_never_zero() {
+        for (permanent, limit) in [(false, LONGEST_PAUSE), (true, LONGEST_PERMANENT_PAUSE)] {
+            let pauses = pauses(permanent);
+            for (round, pause) in pauses.iter().enumerate() {
+                assert!(*pause >= SHORTEST_PAUSE);
+                assert!(*pause <= FIRST_PAUSE.saturating_mul(1 << round.min(9)).min(limit));
+            }
+            let longest = pauses.iter().max().unwrap();
+            assert!(*longest > limit / 2, "jitter is over the whole pause");
+        }
     }
 
     #[test]

@@ -24,6 +24,8 @@ mod error;
 mod event;
 mod exchange;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod hello;
 mod identity;
 mod inbox;

@@ -22,6 +22,8 @@ mod checked;
 mod disk;
 mod error;
 mod fault;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod index;
 mod init;
 mod keyfile;

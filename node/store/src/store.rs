@@ -129,7 +129,9 @@ impl<D: Dir> Store<D> {
         }
         self.log.check_size(Kind::Vote, sign, &[&hash, block])?;
         if self.signer.write_both {
-            self.slot_vote(sign)?;
+            // The block first: a record of a vote for a block that is nowhere would bind this validator for ever.
+            self.append_block(height, hash, block)?;
+            return self.slot_vote(sign);
         }
         let placed = self.log_vote(height, sign, &[&hash, block])?;
         if height > self.index.state_height() {

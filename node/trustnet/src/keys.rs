@@ -13,6 +13,8 @@ use trustnet_ledger::crypto::{PublicKey, SecretKey};
 const SECRET_TAG: &str = "trustnet-key-v1";
 /// First word of a public key file.
 const PUBLIC_TAG: &str = "trustnet-public-v1";
+/// A word of a key file longer than this (bytes) is never shown: it may be the secret.
+const LONGEST_QUOTE_BYTES: usize = 16;
 /// A key file longer than this (bytes) is none.
 const MAX_KEY_FILE_BYTES: u64 = 1024;
 
@@ -218,7 +220,8 @@ fn check_mode(_: &Path, _: &fs::File) -> Result<(), KeyError> {
     Ok(())
 }
 
-fn parse(text: &str) -> Result<(Role, SecretKey), String> {
+/// Reads the text of a key file; the problem never quotes it.
+pub(crate) fn parse(text: &str) -> Result<(Role, SecretKey), String> {
     if text.len() as u64 > MAX_KEY_FILE_BYTES {
         return Err(format!("the file is longer than the {MAX_KEY_FILE_BYTES} bytes of a key file"));
     }
@@ -229,7 +232,12 @@ fn parse(text: &str) -> Result<(Role, SecretKey), String> {
         Some(PUBLIC_TAG) => return Err(format!("this is the public half of a key; {shape}")),
         _ => return Err(shape),
     }
-    let role = words.next().ok_or_else(|| shape.clone())?.parse::<Role>()?;
+    let role = words.next().ok_or_else(|| shape.clone())?;
+    if role.len() > LONGEST_QUOTE_BYTES {
+        // The role was forgotten, and this is the secret.
+        return Err(shape);
+    }
+    let role = role.parse::<Role>()?;
     let digits = words.next().ok_or_else(|| shape.clone())?;
     if words.next().is_some() {
         return Err(format!("there is more than one key in the file; {shape}"));
@@ -312,6 +320,7 @@ mod tests {
             (format!("trustnet-key-v1 operator {secret}"), "not all hex"),
             (format!("trustnet-key-v1 oprator {secret}"), "there is no key role `oprator`"),
             ("trustnet-key-v1 node".into(), "expected"),
+            (format!("trustnet-key-v1 {secret}"), "expected `trustnet-key-v1 <role> <64 hex digits>`"),
             (format!("trustnet-key-v1 node {secret} {secret}"), "more than one key"),
             (format!("trustnet-public-v1 node {secret}"), "public half"),
             ("x".repeat(5000), "longer than"),

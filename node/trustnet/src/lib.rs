@@ -3,6 +3,8 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod home;
 pub mod import;
 pub mod keys;

@@ -77,9 +77,18 @@ pub fn certificate(
     value: Option<ValueId>,
     signers: impl IntoIterator<Item = Index>,
 ) -> Certificate<N> {
-    let signatures =
-        signers.into_iter().map(|index| (index, vote(kind, round, index, value).signature)).collect();
-    Certificate { kind, height: HEIGHT, round, value, signatures }
+    certificate_at(HEIGHT, kind, round, value, signers)
+}
+
+pub fn certificate_at(
+    height: Height,
+    kind: VoteKind,
+    round: Round,
+    value: Option<ValueId>,
+    signers: impl IntoIterator<Item = Index>,
+) -> Certificate<N> {
+    let sign = |validator| (validator, sign(Vote { kind, height, round, value, validator }).signature);
+    Certificate { kind, height, round, value, signatures: signers.into_iter().map(sign).collect() }
 }
 
 /// A locked or a valid value.

@@ -78,6 +78,8 @@ pub struct Cluster {
     pub delay_ms: u64,
     /// Directed links that drop everything.
     pub cut: BTreeSet<(usize, usize)>,
+    /// Nodes that never answer a request, as a stopped process does.
+    pub unresponsive: BTreeSet<usize>,
     queue: BTreeMap<(u64, u64), (usize, Input)>,
     seq: u64,
     next_token: u64,
@@ -111,6 +113,7 @@ impl Cluster {
             now_ms: 1_000,
             delay_ms: 2,
             cut: BTreeSet::new(),
+            unresponsive: BTreeSet::new(),
             queue: BTreeMap::new(),
             seq: 0,
             next_token: 0,
@@ -129,6 +132,7 @@ impl Cluster {
             node_key: secret(2, i),
             validator_key: Some(secret(3, i)),
             timing: Timing::default(),
+            verifier: Arc::new(trustnet_engine::verifier::Ed25519::new([i as u8; 32])),
             seed: [i as u8; 32],
         }
     }
@@ -282,6 +286,9 @@ impl Cluster {
                 }
                 Output::Request { peer, request, tag } => {
                     let Some(to) = self.index(&peer) else { continue };
+                    if self.unresponsive.contains(&to) {
+                        continue;
+                    }
                     if self.replicas[to].engine.is_none() || self.cut.contains(&(i, to)) {
                         let delay_ms = self.delay_ms;
                         self.push(delay_ms, i, Input::SyncResponse { peer, tag, bytes: None });

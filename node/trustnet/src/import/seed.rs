@@ -87,12 +87,15 @@ impl ImportSeed {
         }
         let mut text = Vec::new();
         file.take(MAX_SEED_FILE_BYTES).read_to_end(&mut text).map_err(unreadable)?;
-        let malformed = || SeedError::Malformed { path: path.into() };
-        let text = str::from_utf8(&text).map_err(|_| malformed())?;
-        let digits = text.trim().strip_prefix(TAG).ok_or_else(malformed)?.trim();
+        Self::parse(&text).ok_or_else(|| SeedError::Malformed { path: path.into() })
+    }
+
+    /// Reads the bytes of a seed file.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        let digits = str::from_utf8(text).ok()?.trim().strip_prefix(TAG)?.trim();
         let mut seed = [0; 32];
-        hex::decode_to_slice(digits, &mut seed).map_err(|_| malformed())?;
-        Ok(Self(seed))
+        hex::decode_to_slice(digits, &mut seed).ok()?;
+        Some(Self(seed))
     }
 
     fn create(path: &Path) -> Result<Self, SeedError> {

@@ -5,6 +5,8 @@ mod checkpoint;
 mod crypto_pool;
 mod engine_thread;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handle;
 mod open;
 mod run;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use trustnet_engine::block::{Block, Commit, MAX_COMMIT_BYTES};
+use trustnet_engine::verifier::Ed25519;
 use trustnet_engine::{Config as EngineConfig, Engine, Recovered, SignerState, Timing};
 use trustnet_ledger::codec;
 use trustnet_ledger::crypto::SecretKey;
@@ -86,6 +87,7 @@ pub(super) fn open(home: &Home, config: &Config) -> Result<Opened, RunError> {
             delta_ms: config.consensus.delta_ms,
             ..defaults
         },
+        verifier: Arc::new(Ed25519::new(seed)),
         seed,
     };
     let mut engine = Engine::new(engine_config, Recovered { leaves, signer })?;

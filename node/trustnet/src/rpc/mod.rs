@@ -53,6 +53,8 @@ mod calls;
 mod earliest;
 mod encode;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod http;
 mod info;

@@ -185,23 +185,7 @@ impl NetworkDir {
             Ok(_) => {}
         }
         let text = fs::read_to_string(&path).map_err(|error| damaged(error.to_string()))?;
-        let network: Network = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-        if network.format != FORMAT {
-            return Err(damaged(format!(
-                "its format is `{}`, this program knows `{FORMAT}`",
-                network.format
-            )));
-        }
-        if network.nodes.is_empty() || network.nodes.len() > MAX_NODES {
-            return Err(damaged(format!(
-                "it names {} nodes; 1 to {MAX_NODES} are possible",
-                network.nodes.len()
-            )));
-        }
-        if let Some(member) = network.nodes.iter().find(|member| !is_member_name(&member.name)) {
-            return Err(damaged(format!("`{}` is not the name of a node's folder", member.name)));
-        }
-        Ok(Some(network))
+        Network::parse(&text).map(Some).map_err(damaged)
     }
 
     /// Writes `network.json`, whole or not at all.
@@ -258,6 +242,21 @@ impl NetworkDir {
 }
 
 impl Network {
+    /// Reads the text of `network.json`, or says what is wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let network: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if network.format != FORMAT {
+            return Err(format!("its format is `{}`, this program knows `{FORMAT}`", network.format));
+        }
+        if network.nodes.is_empty() || network.nodes.len() > MAX_NODES {
+            return Err(format!("it names {} nodes; 1 to {MAX_NODES} are possible", network.nodes.len()));
+        }
+        if let Some(member) = network.nodes.iter().find(|member| !is_member_name(&member.name)) {
+            return Err(format!("`{}` is not the name of a node's folder", member.name));
+        }
+        Ok(network)
+    }
+
     /// A network of these nodes.
     pub fn new(chain_id: String, nodes: Vec<Member>) -> Self {
         Self { format: FORMAT.to_owned(), chain_id, nodes, ratings_day: None }

@@ -1,35 +1,65 @@
 //! A network of real `trustnet run` processes on loopback, each of which can be killed and started.
 #![allow(dead_code, clippy::unwrap_used)]
 
+use std::ffi::OsString;
 use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use trustnet::client::{Broadcast, Client, ClientError};
+use trustnet::config::{Config, Level};
 use trustnet::keys::Role;
 use trustnet::up::network::{Network, NetworkDir};
 use trustnet::up::{ports, setup};
 use trustnet_ledger::crypto::SecretKey;
-use trustnet_ledger::{Action, Category, NodeId, SignedTransaction, Transaction};
+use trustnet_ledger::{Action, Category, Genesis, NodeId, SignedTransaction, Transaction};
 
 pub fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
 }
 
+/// When this is set, the homes and logs of a test that fails are kept.
+const KEEP: &str = "TRUSTNET_TEST_KEEP";
+/// Bytes of a node's log that a failure shows.
+const SHOWN_LOG_BYTES: usize = 8 * 1024;
+
 /// Waits until `done`, at most `limit`.
-pub fn wait_for(limit: Duration, what: &str, mut done: impl FnMut() -> bool) {
+pub fn wait_for(limit: Duration, what: &str, done: impl FnMut() -> bool) {
+    wait_or(limit, done, || what.to_owned());
+}
+
+/// The same; what is lacking is found out only when the time is up.
+pub fn wait_or(limit: Duration, mut done: impl FnMut() -> bool, what: impl FnOnce() -> String) {
     let end = Instant::now() + limit;
     while !done() {
-        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+        assert!(Instant::now() < end, "not within {limit:?}: {}", what());
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Where a node runs.
+#[derive(Clone)]
+pub struct Place {
+    /// Its address for peers and clients.
+    pub address: IpAddr,
+    /// What stands before the program on its command line (`ip netns exec NAME`).
+    pub through: Vec<OsString>,
+}
+
+impl Place {
+    pub fn loopback() -> Self {
+        Self { address: Ipv4Addr::LOCALHOST.into(), through: Vec::new() }
     }
 }
 
 pub struct TestNet {
     program: PathBuf,
     dir: NetworkDir,
+    places: Vec<Place>,
     pub network: Network,
     children: Vec<Option<Child>>,
     pub operators: Vec<SecretKey>,
@@ -40,28 +70,63 @@ pub struct TestNet {
 impl TestNet {
     /// Makes and starts `count` nodes. Ports are searched for from `base` on.
     pub fn start(program: &str, count: usize, base: u16) -> Self {
+        let mut net = Self::create(program, count, base);
+        net.boot_all();
+        net
+    }
+
+    /// Makes `count` nodes on loopback and starts none.
+    pub fn create(program: &str, count: usize, base: u16) -> Self {
         let root = tempfile::tempdir().unwrap();
         let dir = NetworkDir::open(&root.path().join("net")).unwrap();
         let ports = ports::choose(&ports::standard(base, count), ports::is_free).unwrap();
         let network = setup::create(&dir, &ports, unix_ms(), &[]).unwrap();
         let operators =
             network.nodes.iter().map(|member| dir.home(member).key(Role::Operator).unwrap()).collect();
-        let mut net = Self {
+        Self {
             program: program.into(),
             dir,
+            places: vec![Place::loopback(); count],
             children: (0..count).map(|_| None).collect(),
             operators,
             nonces: vec![0; count],
             network,
             root,
-        };
-        for i in 0..count {
-            net.boot(i);
         }
-        for i in 0..count {
-            net.wait_ready(i);
+    }
+
+    /// Moves the nodes to other places, gives each of them `more_peers` and a level of its log.
+    pub fn settle(&mut self, places: Vec<Place>, more_peers: &[String], level: Level) {
+        self.places = places;
+        for (i, member) in self.network.nodes.iter().enumerate() {
+            let home = self.dir.home(member);
+            let mut config: Config = home.config().unwrap();
+            config.p2p.listen = SocketAddr::new(self.places[i].address, member.ports.p2p);
+            config.rpc.listen = SocketAddr::new(self.places[i].address, member.ports.rpc);
+            let others =
+                self.network.nodes.iter().zip(&self.places).filter(|(other, _)| other.id != member.id);
+            let peers = others
+                .map(|(other, place)| format!("{}@{}:{}", other.id, place.address, other.ports.p2p))
+                .chain(more_peers.iter().cloned());
+            config.p2p.peers = peers.map(|peer| peer.parse().unwrap()).collect();
+            config.log.level = level;
+            std::fs::write(home.config_file(), config.render()).unwrap();
         }
-        net
+    }
+
+    /// Starts all nodes and waits until they answer.
+    pub fn boot_all(&mut self) {
+        for i in 0..self.len() {
+            self.boot(i);
+        }
+        for i in 0..self.len() {
+            self.wait_ready(i);
+        }
+    }
+
+    pub fn genesis(&self) -> Genesis {
+        let path = self.dir.home(&self.network.nodes[0]).genesis_file();
+        Genesis::from_json(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
 
     pub fn len(&self) -> usize {
@@ -72,19 +137,25 @@ impl TestNet {
         self.dir.home(&self.network.nodes[i]).root().to_owned()
     }
 
+    pub fn log_file(&self, i: usize) -> PathBuf {
+        self.root.path().join(format!("node-{i}.log"))
+    }
+
+    /// The end of a node's log.
     pub fn log(&self, i: usize) -> String {
-        std::fs::read_to_string(self.root.path().join(format!("node-{i}.log"))).unwrap_or_default()
+        let log = std::fs::read(self.log_file(i)).unwrap_or_default();
+        String::from_utf8_lossy(&log[log.len().saturating_sub(SHOWN_LOG_BYTES)..]).into_owned()
     }
 
     pub fn boot(&mut self, i: usize) {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.root.path().join(format!("node-{i}.log")))
-            .unwrap();
-        let child = Command::new(&self.program)
-            .args(["run", "--stdin-lifeline", "--home"])
+        let log = File::options().create(true).append(true).open(self.log_file(i)).unwrap();
+        let mut words = self.places[i].through.clone();
+        words.extend([self.program.clone().into(), "run".into(), "--stdin-lifeline".into(), "--home".into()]);
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .arg(self.home(i))
+            // A group of its own: when this test dies, the system wakes and ends a stopped node.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
@@ -95,17 +166,38 @@ impl TestNet {
 
     pub fn wait_ready(&self, i: usize) {
         let client = self.client(i);
-        wait_for(Duration::from_secs(30), &format!("node {i} answers; its log: {}", self.log(i)), || {
-            client.call("health", &json!({})).is_ok()
-        });
+        let answers = || client.call("health", &json!({})).is_ok();
+        wait_or(Duration::from_secs(30), answers, || format!("node {i} answers; its log: {}", self.log(i)));
     }
 
     /// SIGKILL: nothing is flushed, nobody is told.
     pub fn kill(&mut self, i: usize) {
-        if let Some(mut child) = self.children[i].take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
+        self.kill_together(&[i]);
+    }
+
+    /// SIGKILL for all of them before any has been waited for.
+    pub fn kill_together(&mut self, victims: &[usize]) {
+        for &i in victims {
+            if let Some(child) = &mut self.children[i] {
+                child.kill().unwrap();
+            }
         }
+        for &i in victims {
+            if let Some(mut child) = self.children[i].take() {
+                let status = child.wait().unwrap();
+                assert_eq!(
+                    status.signal(),
+                    Some(9),
+                    "node {i} ended by itself: {status}; log: {}",
+                    self.log(i)
+                );
+            }
+        }
+    }
+
+    /// Whether a node that was started has ended by itself.
+    pub fn has_ended(&mut self, i: usize) -> bool {
+        self.children[i].as_mut().is_some_and(|child| child.try_wait().unwrap().is_some())
     }
 
     /// Ends standard input, as `trustnet up` does: a clean stop.
@@ -128,8 +220,12 @@ impl TestNet {
         self.children[i].as_ref().unwrap().id()
     }
 
+    pub fn url(&self, i: usize) -> String {
+        format!("http://{}", SocketAddr::new(self.places[i].address, self.network.nodes[i].ports.rpc))
+    }
+
     pub fn client(&self, i: usize) -> Client {
-        Client::new(&self.network.nodes[i].url()).unwrap()
+        Client::new(&self.url(i)).unwrap()
     }
 
     pub fn status(&self, i: usize) -> Option<Value> {
@@ -212,6 +308,10 @@ impl Drop for TestNet {
                 let _ = child.kill();
                 let _ = child.wait();
             }
+        }
+        if std::thread::panicking() && std::env::var_os(KEEP).is_some() {
+            self.root.disable_cleanup(true);
+            eprintln!("homes and logs are kept in {}", self.root.path().display());
         }
     }
 }
