@@ -87,7 +87,7 @@ pub enum StoreError {
         path: String,
     },
     /// `repair` was cut short by a crash.
-    #[error("the repair of {path} was interrupted; run `trustnet repair --yes` again")]
+    #[error("the repair of {path} was interrupted; run `trustnet repair --apply` again")]
     HalfRepaired {
         /// The data directory.
         path: String,
@@ -158,7 +158,7 @@ pub enum StoreError {
     },
     /// The state database opens but does not say what it must.
     #[error(
-        "the state database {path} is damaged ({what}); stop the node, run `trustnet repair`: it makes the state again from the log"
+        "the state database {path} is damaged ({what}); stop the node, run `trustnet repair`: it makes the state again from the log, or lets the node fetch the chain from its peers"
     )]
     StateDamaged {
         /// The database file.

@@ -21,7 +21,7 @@ fn open(dir: &MemDir) -> Result<(Store<MemDir>, Recovered), StoreError> {
 /// Whether the message of an error names what to do.
 fn is_helpful(error: &StoreError) -> bool {
     let text = error.to_string();
-    ["check the disk", "free some space", "move the data directory away", "restart the node", "initialise it"]
+    ["check the disk", "free some space", "trustnet repair", "restart the node", "initialise it"]
         .iter()
         .any(|step| text.contains(step))
 }
@@ -132,7 +132,7 @@ fn lies_at_every_flush(fault: Fault) {
                 Ok(opened) => opened,
                 Err(error) => {
                     assert!(is_helpful(&error), "{when}: {error}");
-                    assert!(error.to_string().contains("move the data directory away"), "{when}: {error}");
+                    assert!(error.to_string().contains("trustnet repair"), "{when}: {error}");
                     noticed += 1;
                     continue;
                 }

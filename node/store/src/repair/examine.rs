@@ -159,7 +159,7 @@ pub(super) fn examine<D: Dir>(
             };
             let started = Meta { floor_bytes, ..started };
             let log = look_at_log(over, opts, &started, None, &signer)?;
-            Ok(without_state(findings, started, &log, signer))
+            Ok(without_state(findings, started, known.is_some(), &log, signer))
         }
     }
 }
@@ -173,8 +173,20 @@ struct Ending {
     lost_at: Option<u64>,
 }
 
-fn ending(findings: &mut Vec<Finding>, meta: &Meta, log: &LogFile, signer: SignerFile) -> Ending {
-    let is_bad = signer.bad.is_some() || log.damage.is_some();
+/// `is_vouched`: the state says up to where signer records were flushed.
+fn ending(
+    findings: &mut Vec<Finding>,
+    meta: &Meta,
+    is_vouched: bool,
+    log: &LogFile,
+    signer: SignerFile,
+) -> Ending {
+    // Without the state nobody may be left who knows of a record that was in the bad part of `vote.lock`.
+    let is_doubtful = !is_vouched && signer.is_partly_bad();
+    if is_doubtful && signer.bad.is_none() {
+        findings.push(Finding::SignerDoubtful);
+    }
+    let is_bad = signer.bad.is_some() || log.damage.is_some() || is_doubtful;
     let highest = log.scanned.seq.max(meta.durable).max(meta.signer).max(signer.seq());
     let (is_lost, seq) = (signer.is_lost(), signer.seq());
     findings.extend([&log.damage, &signer.bad].into_iter().flatten().cloned());
@@ -204,7 +216,7 @@ fn ending(findings: &mut Vec<Finding>, meta: &Meta, log: &LogFile, signer: Signe
 }
 
 fn with_state(mut findings: Vec<Finding>, meta: &Meta, log: &LogFile, signer: SignerFile) -> Diagnosis {
-    let Ending { cut, heal, lose_signer, lost_at } = ending(&mut findings, meta, log, signer);
+    let Ending { cut, heal, lose_signer, lost_at } = ending(&mut findings, meta, true, log, signer);
     let treatment = match &log.damage {
         Some(_) => Treatment::Amend(Meta {
             durable: log.scanned.end.before.seq,
@@ -216,14 +228,20 @@ fn with_state(mut findings: Vec<Finding>, meta: &Meta, log: &LogFile, signer: Si
     Diagnosis { findings, treatment, cut, heal, lose_signer }
 }
 
-fn without_state(mut findings: Vec<Finding>, started: Meta, log: &LogFile, signer: SignerFile) -> Diagnosis {
+fn without_state(
+    mut findings: Vec<Finding>,
+    started: Meta,
+    is_vouched: bool,
+    log: &LogFile,
+    signer: SignerFile,
+) -> Diagnosis {
     let height = log.index.last_commit();
     // The first certificate is not of block 1, or nothing can be read.
     if height == 0 && log.damage.is_some() {
         findings.push(Finding::LogTooShort);
         return Diagnosis::start_over(findings);
     }
-    let Ending { cut, heal, lose_signer, lost_at } = ending(&mut findings, &started, log, signer);
+    let Ending { cut, heal, lose_signer, lost_at } = ending(&mut findings, &started, is_vouched, log, signer);
     let end = log.scanned.end.before.seq;
     let meta = Meta { durable: end, signer: lost_at.unwrap_or(log.scanned.signer), ..started };
     Diagnosis { findings, treatment: Treatment::Rebuild(meta, height), cut, heal, lose_signer }

@@ -52,6 +52,8 @@ pub enum Finding {
         /// Why.
         reason: LostReason,
     },
+    /// A slot or a copy in `vote.lock` is bad, and the state, which could tell whether a newer record was there, is gone.
+    SignerDoubtful,
     /// `vote.lock` cannot be read by the device.
     SignerUnreadable,
     /// `vote.lock` is of another chain.
@@ -86,6 +88,7 @@ impl Finding {
             | Self::SegmentMissing { .. }
             | Self::SectorsUnreadable { .. }
             | Self::LogTooShort
+            | Self::SignerDoubtful
             | Self::SignerUnreadable
             | Self::SignerForeign { .. } => true,
             Self::HalfInitialised
@@ -109,6 +112,7 @@ impl Finding {
             Self::LogTooShort => "log-too-short",
             Self::KeyDamaged => "key-damaged",
             Self::SignerLost { .. } => "signer-lost",
+            Self::SignerDoubtful => "signer-doubtful",
             Self::SignerUnreadable => "signer-unreadable",
             Self::SignerForeign { .. } => "signer-foreign",
             Self::BlocksDamaged { .. } => "blocks-damaged",
@@ -142,6 +146,9 @@ impl fmt::Display for Finding {
             Self::SignerLost { reason } => write!(
                 f,
                 "{reason}; a validator stays silent until the others have told what it signed"
+            ),
+            Self::SignerDoubtful => f.write_str(
+                "a part of vote.lock is damaged, and without the state nobody can tell whether it held a newer record",
             ),
             Self::SignerUnreadable => f.write_str("the disk cannot read vote.lock"),
             Self::SignerForeign { chain } => write!(f, "vote.lock belongs to chain {}", Hex32(*chain)),

@@ -56,6 +56,11 @@ impl SignerFile {
         }
     }
 
+    /// Whether a slot or a copy is bad: a newer record may have been there.
+    pub(super) fn is_partly_bad(&self) -> bool {
+        matches!(self.found, Found::Slots { whole: false, .. })
+    }
+
     pub(super) fn is_lost(&self) -> bool {
         self.bad.is_none() && matches!(&self.found, Found::Slots { newest, .. } if newest.mark == Mark::Lost)
     }
