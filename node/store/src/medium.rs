@@ -108,7 +108,8 @@ impl Content {
     /// Sectors are of another size from now on; one with an unreadable part cannot be read.
     pub(crate) fn resize_sectors(&mut self, before: usize, now: usize) {
         let unreadable = std::mem::take(&mut self.unreadable).into_iter();
-        let parts = unreadable.flat_map(|sector| sector * before / now..((sector + 1) * before).div_ceil(now));
+        let parts =
+            unreadable.flat_map(|sector| sector * before / now..((sector + 1) * before).div_ceil(now));
         self.unreadable = parts.collect();
     }
 

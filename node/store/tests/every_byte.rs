@@ -122,7 +122,10 @@ fn try_out(dir: &MemDir, signed: u64, repairs: bool, tally: &mut Tally, when: &s
             let (store, recovered) =
                 open(dir).unwrap_or_else(|error| panic!("{when}: {error} after {done:?}"));
             is_a_prefix(&store, &recovered, signed, when);
-            assert!(matches!(recovered.signer, Signer::Lost(_)), "{when}: what was cut off may have been votes");
+            assert!(
+                matches!(recovered.signer, Signer::Lost(_)),
+                "{when}: what was cut off may have been votes"
+            );
         }
     }
 }

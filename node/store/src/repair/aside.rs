@@ -121,9 +121,9 @@ fn begun<D: Dir>(dir: &D) -> std::io::Result<Option<String>> {
     }
     let file = dir.open(REPAIRING, false)?;
     let mut bytes = vec![0; file.len()?.min(MAX_FOLDER_BYTES) as usize];
-    file.read_at(&mut bytes, 0)?;
-    let folder = String::from_utf8(bytes).ok();
-    // Damaged in turn: what is set aside from now on goes into a new folder.
+    let read = file.read_at(&mut bytes, 0);
+    let folder = read.ok().and_then(|()| String::from_utf8(bytes).ok());
+    // Unreadable or damaged in turn: what is set aside from now on goes into a new folder.
     Ok(folder.filter(|folder| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
         folder.starts_with("damaged-") && folder.chars().all(is_plain)

@@ -159,7 +159,8 @@ pub(super) fn examine<D: Dir>(
             };
             let started = Meta { floor_bytes, ..started };
             let log = look_at_log(over, opts, &started, None, &signer)?;
-            Ok(without_state(findings, started, known.is_some(), &log, signer))
+            let voucher = if known.is_some() { Voucher::Known } else { Voucher::Gone };
+            Ok(without_state(findings, started, voucher, &log, signer))
         }
     }
 }
@@ -173,37 +174,48 @@ struct Ending {
     lost_at: Option<u64>,
 }
 
-/// `is_vouched`: the state says up to where signer records were flushed.
+/// What is to be made of the state's word about the signer record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Voucher {
+    /// The state stays, and with it what it vouches for.
+    Kept,
+    /// It is made again: what it says counts now or never.
+    Known,
+    /// It cannot be read.
+    Gone,
+}
+
 fn ending(
     findings: &mut Vec<Finding>,
     meta: &Meta,
-    is_vouched: bool,
+    voucher: Voucher,
     log: &LogFile,
     signer: SignerFile,
 ) -> Ending {
-    // Without the state nobody may be left who knows of a record that was in the bad part of `vote.lock`.
-    let is_doubtful = !is_vouched && signer.is_partly_bad();
+    let highest = log.scanned.seq.max(meta.durable).max(meta.signer).max(signer.seq());
+    let (is_lost, seq) = (signer.is_lost(), signer.seq());
+    let lost = match judge(meta, &log.scanned, signer.found).signer {
+        Signer::Lost(reason) if reason != LostReason::NewDirectory => Some(reason),
+        Signer::Lost(_) | Signer::Fresh | Signer::Known(_) => None,
+    };
+    // A newer record may have been in the bad part, and nobody is left who knows of it.
+    let is_doubtful = voucher == Voucher::Gone && signer.is_partly_bad;
+    let is_outdated = voucher != Voucher::Kept && lost == Some(LostReason::Outdated);
+    let is_bad = signer.bad.is_some() || log.damage.is_some() || is_doubtful || is_outdated;
+    findings.extend([&log.damage, &signer.bad].into_iter().flatten().cloned());
     if is_doubtful && signer.bad.is_none() {
         findings.push(Finding::SignerDoubtful);
     }
-    let is_bad = signer.bad.is_some() || log.damage.is_some() || is_doubtful;
-    let highest = log.scanned.seq.max(meta.durable).max(meta.signer).max(signer.seq());
-    let (is_lost, seq) = (signer.is_lost(), signer.seq());
-    findings.extend([&log.damage, &signer.bad].into_iter().flatten().cloned());
     let heal = if log.damage.is_none() { log.unreadable.clone() } else { Vec::new() };
     if let Some((segment, offset)) = heal.first().copied() {
         findings.push(Finding::SectorsUnreadable { segment, offset });
     }
-    if !is_bad {
-        let bytes = log.scanned.torn.iter().map(|(_, bytes)| bytes).sum();
-        if bytes > 0 {
-            findings.push(Finding::TornTail { bytes });
-        }
-        if let Signer::Lost(reason) = judge(meta, &log.scanned, signer.found).signer
-            && reason != LostReason::NewDirectory
-        {
-            findings.push(Finding::SignerLost { reason });
-        }
+    let torn = log.scanned.torn.iter().map(|(_, bytes)| bytes).sum();
+    if !is_bad && torn > 0 {
+        findings.push(Finding::TornTail { bytes: torn });
+    }
+    if let Some(reason) = lost.filter(|_| !is_bad || is_outdated) {
+        findings.push(Finding::SignerLost { reason });
     }
     let cut = log.damage.is_some().then_some(Cut {
         end: log.scanned.end.pos,
@@ -216,7 +228,7 @@ fn ending(
 }
 
 fn with_state(mut findings: Vec<Finding>, meta: &Meta, log: &LogFile, signer: SignerFile) -> Diagnosis {
-    let Ending { cut, heal, lose_signer, lost_at } = ending(&mut findings, meta, true, log, signer);
+    let Ending { cut, heal, lose_signer, lost_at } = ending(&mut findings, meta, Voucher::Kept, log, signer);
     let treatment = match &log.damage {
         Some(_) => Treatment::Amend(Meta {
             durable: log.scanned.end.before.seq,
@@ -231,7 +243,7 @@ fn with_state(mut findings: Vec<Finding>, meta: &Meta, log: &LogFile, signer: Si
 fn without_state(
     mut findings: Vec<Finding>,
     started: Meta,
-    is_vouched: bool,
+    voucher: Voucher,
     log: &LogFile,
     signer: SignerFile,
 ) -> Diagnosis {
@@ -241,8 +253,9 @@ fn without_state(
         findings.push(Finding::LogTooShort);
         return Diagnosis::start_over(findings);
     }
-    let Ending { cut, heal, lose_signer, lost_at } = ending(&mut findings, &started, is_vouched, log, signer);
+    let Ending { cut, heal, lose_signer, lost_at } = ending(&mut findings, &started, voucher, log, signer);
     let end = log.scanned.end.before.seq;
-    let meta = Meta { durable: end, signer: lost_at.unwrap_or(log.scanned.signer), ..started };
+    let flushed = log.scanned.signer.max(started.signer);
+    let meta = Meta { durable: end, signer: lost_at.unwrap_or(flushed), ..started };
     Diagnosis { findings, treatment: Treatment::Rebuild(meta, height), cut, heal, lose_signer }
 }

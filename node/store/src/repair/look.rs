@@ -23,6 +23,8 @@ pub(super) struct SignerFile {
     pub(super) found: Found,
     /// It cannot be trusted whatever it says.
     pub(super) bad: Option<Finding>,
+    /// A slot or a copy is bad, so that a newer record may have been there.
+    pub(super) is_partly_bad: bool,
 }
 
 impl SignerFile {
@@ -30,10 +32,12 @@ impl SignerFile {
         match VoteLock::open(Arc::clone(over), chain) {
             Ok((_, found)) => {
                 let unreadable = over.unreadable().iter().any(|(name, _)| name == VOTE_LOCK);
-                Ok(Self { found, bad: unreadable.then_some(Finding::SignerUnreadable) })
+                let is_partly_bad = matches!(found, Found::Slots { whole: false, .. });
+                Ok(Self { found, bad: unreadable.then_some(Finding::SignerUnreadable), is_partly_bad })
             }
             Err(StoreError::OtherChain { found, .. }) => {
-                Ok(Self { found: Found::Damaged, bad: Some(Finding::SignerForeign { chain: found }) })
+                let bad = Some(Finding::SignerForeign { chain: found });
+                Ok(Self { found: Found::Damaged, bad, is_partly_bad: true })
             }
             Err(error) => Err(error),
         }
@@ -54,11 +58,6 @@ impl SignerFile {
             Found::Slots { newest, .. } => newest.seq,
             Found::Missing | Found::Damaged => 0,
         }
-    }
-
-    /// Whether a slot or a copy is bad: a newer record may have been there.
-    pub(super) fn is_partly_bad(&self) -> bool {
-        matches!(self.found, Found::Slots { whole: false, .. })
     }
 
     pub(super) fn is_lost(&self) -> bool {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, missing_docs)]
 
+pub mod damaged;
+
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 

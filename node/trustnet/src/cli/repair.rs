@@ -57,7 +57,8 @@ pub fn main(args: &RepairArgs, globals: &Globals) -> Result<(), CliError> {
     report.is_damaged = examined.is_damaged();
     report.outcome = examined.outcome;
     if args.apply && report.is_damaged {
-        let done = node::apply(&home, &examined, &aside, &mut |what, done, total| bar.show(what, done, total));
+        let done =
+            node::apply(&home, &examined, &aside, &mut |what, done, total| bar.show(what, done, total));
         report.repair = done?;
         report.applied = true;
         report.outcome = look_again(&home, &aside, &bar)?.outcome;

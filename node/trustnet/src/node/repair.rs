@@ -57,8 +57,7 @@ pub fn examine(home: &Home, aside: &str, progress: &mut Progress<'_>) -> Result<
     let (dir, chain) = (OsDir::new(&data), genesis.hash().0);
     let mut distrust = Distrust::Nothing;
     loop {
-        let rehearsed =
-            trustnet_store::rehearse(&dir, Options::default(), chain, aside, &distrust, progress);
+        let rehearsed = trustnet_store::rehearse(&dir, Options::default(), chain, aside, &distrust, progress);
         let (repair, shown) = rehearsed?;
         if repair.findings.contains(&Finding::HalfInitialised) {
             return Ok(Examination { repair, outcome: None, distrust });
