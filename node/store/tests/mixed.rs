@@ -36,7 +36,7 @@ fn copy(from: &MemDir, to: &MemDir, name: &str) {
 }
 
 fn segments(dir: &MemDir) -> Vec<String> {
-    dir.names().into_iter().filter(|name| name.ends_with(".seg")).collect()
+    dir.names().into_iter().filter(|name| name.strip_suffix(".seg").is_some()).collect()
 }
 
 fn mend(dir: &MemDir) -> Result<Repair, StoreError> {

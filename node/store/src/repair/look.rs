@@ -7,7 +7,7 @@ use super::finding::Finding;
 use crate::disk::Dir;
 use crate::error::{Result, StoreError};
 use crate::index::Index;
-use crate::log::{Pos, read_sealed};
+use crate::log::{Pos, Sealed, read_sealed};
 use crate::meta::Meta;
 use crate::open::{acknowledged, replay};
 use crate::options::Options;
@@ -166,7 +166,7 @@ pub(super) fn damaged_blocks<D: Dir>(
         let Some(len) = segments.len(pos.segment).filter(|_| !is_cut(pos)) else { return Ok(false) };
         let sealed = read_sealed(&segments.open(pos.segment)?, len, u64::from(pos.offset), &meta.key);
         let sealed = sealed.map_err(|e| segments.failed("read", pos.segment, e))?;
-        let payload = sealed.as_ref().and_then(|sealed| sealed.payload());
+        let payload = sealed.as_ref().and_then(Sealed::payload);
         Ok(payload.is_some_and(|payload| payload.part(is_block).is_some_and(|part| part.hash == hash)))
     };
     let (mut damaged, mut at) = (Vec::new(), state.first_height()?);

@@ -194,7 +194,7 @@ impl<D: Dir + Clone, T: Dir + Clone> Repairer<'_, D, T> {
             return Ok(());
         }
         self.aside.copy(&name(segment))?;
-        self.wipe(&segments, cut)?;
+        wipe(&segments, cut)?;
         let offset = u64::from(cut.end.offset);
         self.steps.push(Step::CutLog { segment, offset, height: cut.height });
         Ok(())
@@ -210,23 +210,6 @@ impl<D: Dir + Clone, T: Dir + Clone> Repairer<'_, D, T> {
             self.steps.push(Step::HealSector { segment, offset });
         }
         Ok(())
-    }
-
-    /// Fills the last segment with zeros from where the log ends.
-    fn wipe(&self, segments: &Segments<T>, cut: Cut) -> Result<()> {
-        let segment = cut.end.segment;
-        let file = segments.open(segment)?;
-        let failed = |e| segments.failed("write to", segment, e);
-        let (zeros, page) = (vec![0; PAGE_BYTES], PAGE_BYTES as u64);
-        // As long as it was made, if it was cut.
-        let len = cut.bytes.max(file.len().map_err(failed)? / page * page);
-        file.set_len(len).map_err(failed)?;
-        let mut at = u64::from(cut.end.offset);
-        while at < len {
-            file.write_at(&zeros, at).map_err(failed)?;
-            at += page;
-        }
-        file.sync().map_err(failed)
     }
 
     fn start_over(&mut self) -> Result<()> {
@@ -245,4 +228,21 @@ impl<D: Dir + Clone, T: Dir + Clone> Repairer<'_, D, T> {
         self.steps.push(Step::StartOver);
         Ok(())
     }
+}
+
+/// Fills the last segment with zeros from where the log ends.
+fn wipe<T: Dir>(segments: &Segments<T>, cut: Cut) -> Result<()> {
+    let segment = cut.end.segment;
+    let file = segments.open(segment)?;
+    let failed = |e| segments.failed("write to", segment, e);
+    let (zeros, page) = (vec![0; PAGE_BYTES], PAGE_BYTES as u64);
+    // As long as it was made, if it was cut.
+    let len = cut.bytes.max(file.len().map_err(failed)? / page * page);
+    file.set_len(len).map_err(failed)?;
+    let mut at = u64::from(cut.end.offset);
+    while at < len {
+        file.write_at(&zeros, at).map_err(failed)?;
+        at += page;
+    }
+    file.sync().map_err(failed)
 }

@@ -56,7 +56,7 @@ pub fn damage(dir: &MemDir, name: &str, at: usize, len: usize) {
 }
 
 pub fn segments(dir: &MemDir) -> Vec<String> {
-    dir.names().into_iter().filter(|name| name.ends_with(".seg")).collect()
+    dir.names().into_iter().filter(|name| name.strip_suffix(".seg").is_some()).collect()
 }
 
 /// The last segment with a record; a spare one follows.
