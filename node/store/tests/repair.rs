@@ -23,7 +23,7 @@ fn each_kind_of_damage_is_named_and_mended_by_its_rule() {
         let steps = done.steps.iter().map(Step::code).collect::<Vec<_>>();
         let expected: (&[&str], &[&str]) = match what {
             "state, the log is whole" => (&["state-damaged"], &["set-aside", "rebuild-state"]),
-            "state, the log was pruned" => {
+            "state, the log was pruned" | "state and start of the log" => {
                 (&["state-damaged", "log-too-short"], &["set-aside", "start-over"])
             }
             "middle of the log" => (&["log-damaged"], &["lose-signer", "cut-log", "amend-state"]),
@@ -32,9 +32,6 @@ fn each_kind_of_damage_is_named_and_mended_by_its_rule() {
                 // The spare segment goes aside with what follows the cut.
                 let steps = &["lose-signer", "set-aside", "cut-log", "set-aside", "rebuild-state"];
                 (&["state-damaged", "log-damaged"], steps)
-            }
-            "state and start of the log" => {
-                (&["state-damaged", "log-too-short"], &["set-aside", "start-over"])
             }
             "signer record unreadable" => (&["signer-unreadable"], &["lose-signer"]),
             "state and key" => {
