@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use common::{TestNet, wait_for};
 use serde_json::Value;
+use trustnet_ledger::{Action, NodeKind, SignedTransaction, Transaction};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_trustnet");
 const PAGE: usize = 4096;
@@ -23,16 +24,16 @@ fn trustnet(home: &Path, words: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
 
-/// Every file below a folder, but for the lock.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+/// Every file below a folder, but for the lock, with the hash of its bytes.
+fn files(folder: &Path) -> BTreeMap<String, blake3::Hash> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         if path.is_dir() {
-            found.extend(files(&path).into_iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes)));
+            found.extend(files(&path).into_iter().map(|(file, hash)| (format!("{name}/{file}"), hash)));
         } else if name != "LOCK" {
-            found.insert(name, std::fs::read(&path).unwrap());
+            found.insert(name, blake3::hash(&std::fs::read(&path).unwrap()));
         }
     }
     found
@@ -47,6 +48,20 @@ fn break_the_log(data: &Path) {
     assert!(records.len() > 8, "{records:?}");
     log[records[records.len() / 2] + 100] ^= 1;
     std::fs::write(&path, log).unwrap();
+}
+
+/// A registration, signed by the first operator.
+fn newcomer(net: &TestNet, nonce: u64) -> SignedTransaction {
+    let key = &net.operators[0];
+    let action = Action::Register {
+        name: format!("newcomer-{nonce}"),
+        owner: String::new(),
+        kind: NodeKind::User,
+        node_key: None,
+        validator_key: None,
+    };
+    let tx = Transaction { signer: key.public(), nonce, time_ms: common::unix_ms(), action };
+    SignedTransaction::sign(tx, key, &net.network.chain_id)
 }
 
 fn aside(data: &Path) -> std::path::PathBuf {
@@ -82,12 +97,12 @@ fn a_validator_with_a_damaged_log_is_repaired_and_votes_again() {
     assert!(shown.contains("is not damaged") && shown.contains("trustnet run --home"), "{shown}");
 
     break_the_log(&data);
-    let before = files(&data);
     let (code, _, error) = trustnet(&home, &["run"]);
     assert_eq!(code, 5, "{error}");
     assert!(error.contains("the log is damaged in the middle"), "{error}");
     assert!(error.contains(&format!("next: trustnet repair --home {}", home.display())), "{error}");
 
+    let before = files(&data);
     let (code, shown, error) = trustnet(&home, &["repair"]);
     assert_eq!(code, 5, "{error}");
     for part in ["the log is damaged: segment 000000", "What --apply would do", "end the log at its offset"] {
@@ -141,14 +156,9 @@ fn a_validator_with_a_damaged_log_is_repaired_and_votes_again() {
 #[test]
 fn a_chain_of_one_goes_on_when_its_state_is_made_again_from_the_log() {
     let mut net = TestNet::start(PROGRAM, 1, 43_700);
-    let ids = net.ids();
-    let commit = |net: &mut TestNet| {
-        let tx = net.rating(&ids, 0, 0, 5);
-        let _ = net.commit(&tx, 0);
-    };
     let (home, data) = (net.home(0), net.data_dir(0));
-    for _ in 0..3 {
-        commit(&mut net);
+    for nonce in 1..=3 {
+        assert!(net.commit(&newcomer(&net, nonce), 0).is_ok());
     }
     let (height, root) = (net.height(0), net.state_root(0, net.height(0)));
     net.kill(0);
@@ -165,11 +175,13 @@ fn a_chain_of_one_goes_on_when_its_state_is_made_again_from_the_log() {
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["applied"], &json["signer_lost"]), (&true.into(), &false.into()), "{json}");
     assert_eq!(json["height"], height, "{json}");
-    assert_eq!(files(&aside(&data))["state.redb"], bytes, "as it was");
+    assert_eq!(files(&aside(&data))["state.redb"], blake3::hash(&bytes), "as it was");
 
     net.boot(0);
     net.wait_ready(0);
     assert_eq!((net.height(0), net.state_root(0, height)), (height, root));
+    assert!(net.commit(&newcomer(&net, 4), 0).is_ok(), "it signs as before");
+    assert_eq!(net.height(0), height + 1);
 }
 
 #[test]

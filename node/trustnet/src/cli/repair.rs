@@ -192,7 +192,7 @@ impl Report<'_> {
             text.push_str(&if self.applied {
                 format!("What was set aside is in {}.\nNever put it back.\n", aside.display())
             } else {
-                format!("What is set aside would go into {}.\n", aside.display())
+                format!("What is set aside would go into a folder such as {}.\n", aside.display())
             });
         }
         if !self.is_damaged || self.applied {
