@@ -164,7 +164,7 @@ impl Report<'_> {
             "applied": self.applied,
             "findings": findings.collect::<Vec<_>>(),
             "steps": steps.collect::<Vec<_>>(),
-            "aside": self.aside(),
+            "aside": self.aside().filter(|_| self.applied),
             "height": self.outcome.map(|outcome| outcome.height),
             "signer_lost": self.outcome.map(|outcome| outcome.signer_lost.is_some()),
             "next": self.next(),
@@ -189,11 +189,12 @@ impl Report<'_> {
         }
         text.push_str(&self.consequences(paint));
         if let Some(aside) = self.aside() {
-            text.push_str(&if self.applied {
+            let place = if self.applied {
                 format!("What was set aside is in {}.\nNever put it back.\n", aside.display())
             } else {
                 format!("What is set aside would go into a folder such as {}.\n", aside.display())
-            });
+            };
+            text.push_str(&place);
         }
         if !self.is_damaged || self.applied {
             text.extend(["  next: ", &self.next(), "\n"]);
