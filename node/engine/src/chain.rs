@@ -90,7 +90,7 @@ pub enum ChainError {
     Load(#[from] LoadError),
     /// The stored tip cannot be read.
     #[error(
-        "the stored tip of the chain is damaged; move the data directory away and start again to fetch the chain from its peers"
+        "the stored tip of the chain is damaged; stop the node, run `trustnet repair`: it makes the state again from the log, or lets the node fetch the chain from its peers"
     )]
     Tip,
 }

@@ -40,7 +40,7 @@ pub enum StoreError {
     /// The operating system refused a read, a write or a flush. After one on the log, the signer record or the
     /// state the store is poisoned.
     #[error(
-        "cannot {action} {path}: {source}; stop the node and check the disk (dmesg, free space, permissions) before starting it again"
+        "cannot {action} {path}: {source}; stop the node and check the disk (dmesg, free space, permissions) before starting it again; if a sector cannot be read for good, run `trustnet repair`"
     )]
     Io {
         /// What was tried, as a verb.
@@ -86,9 +86,17 @@ pub enum StoreError {
         /// The data directory.
         path: String,
     },
-    /// The directory belongs to another chain.
-    #[error("this data directory belongs to chain {}, not to {}; give this node another --home, or the genesis of that chain", Hex32(*found), Hex32(*expected))]
+    /// `repair` was cut short by a crash.
+    #[error("the repair of {path} was interrupted; run `trustnet repair --apply` again")]
+    HalfRepaired {
+        /// The data directory.
+        path: String,
+    },
+    /// The directory, or a file in it, belongs to another chain.
+    #[error("{path} belongs to chain {}, not to {}; give this node another --home, or the genesis of that chain (if only this one file is foreign: stop the node, run `trustnet repair`)", Hex32(*found), Hex32(*expected))]
     OtherChain {
+        /// The file that says so.
+        path: String,
         /// The genesis hash in the directory.
         found: [u8; 32],
         /// The genesis hash that was asked for.
@@ -107,7 +115,7 @@ pub enum StoreError {
     /// Acknowledged records of the log are missing or damaged, so neither the chain after them nor what this node
     /// signed can be trusted.
     #[error(
-        "the log is damaged in the middle: segment {segment:06}, offset {offset}, after height {height}; stop, move the data directory away, start again: the node fetches the chain from its peers and stays silent until they have told it what it signed"
+        "the log is damaged in the middle: segment {segment:06}, offset {offset}, after height {height}; stop the node, run `trustnet repair`: it shows what is left, sets the rest aside, and lets the node fetch it from its peers"
     )]
     DamagedMiddle {
         /// The log segment's number.
@@ -132,7 +140,7 @@ pub enum StoreError {
     },
     /// A segment of the log that the index needs is not there.
     #[error(
-        "segment {segment:06} of the log is missing; stop, move the data directory away, start again: the node fetches the chain from its peers and stays silent until they have told it what it signed"
+        "segment {segment:06} of the log is missing; put it back if you have it, else stop the node, run `trustnet repair`: it lets the node fetch what is missing from its peers"
     )]
     MissingSegment {
         /// The segment's number.
@@ -140,7 +148,7 @@ pub enum StoreError {
     },
     /// The state database failed or is damaged.
     #[error(
-        "the state database {path} failed: {source}; if it happens again at the next start, stop, move the data directory away and start again"
+        "the state database {path} failed: {source}; start the node again, and if it happens again, stop it and run `trustnet repair`"
     )]
     State {
         /// The database file.
@@ -150,7 +158,7 @@ pub enum StoreError {
     },
     /// The state database opens but does not say what it must.
     #[error(
-        "the state database {path} is damaged ({what}); stop, move the data directory away, start again: the node fetches the chain from its peers"
+        "the state database {path} is damaged ({what}); stop the node, run `trustnet repair`: it makes the state again from the log, or lets the node fetch the chain from its peers"
     )]
     StateDamaged {
         /// The database file.

@@ -21,6 +21,7 @@ pub fn record(bytes: &[u8]) {
         Payload::Vote { sign, .. } => (Kind::Vote, sign),
         Payload::Block(_) => (Kind::Block, &[][..]),
         Payload::Commit(_) => (Kind::Commit, &[][..]),
+        Payload::Roll(_) => (Kind::Roll, &[][..]),
     };
     let Header { height, seq, durable, signer, prev, .. } = header;
     let draft = Draft { kind, height, seq, durable, signer, prev };
@@ -87,6 +88,7 @@ pub fn seeds() -> [Vec<u8>; 4] {
         key: KEY,
         height: 3,
         floor: Placed { pos, before: Link { seq: 6, hash: [7; 16] } },
+        floor_bytes: 8192,
         floor_height: 3,
         durable: 9,
         signer: 10,

@@ -18,7 +18,9 @@ use crate::state::{STATE_FILE, State};
 use crate::sums::SUMS_FILE;
 
 /// Marks a directory that is not finished.
-const INITIALISING: &str = "initialising";
+pub(crate) const INITIALISING: &str = "initialising";
+/// Marks a directory whose repair was begun; it holds the name of the folder for what is set aside.
+pub(crate) const REPAIRING: &str = "repairing";
 /// Holds the process lock.
 const LOCK: &str = "LOCK";
 /// Seq of the slots of a new directory.
@@ -46,9 +48,14 @@ pub fn initialise_lost(dir: &(impl Dir + Clone), opts: Options, chain: [u8; 32])
 
 fn make<D: Dir + Clone>(dir: &D, opts: Options, chain: [u8; 32], mark: Mark) -> Result<()> {
     opts.check()?;
-    let failed = |e| StoreError::io("create", dir.describe(""), e);
-    dir.make_dir("").map_err(failed)?;
+    dir.make_dir("").map_err(|e| StoreError::io("create", dir.describe(""), e))?;
     let _lock = lock(dir)?;
+    make_locked(dir, opts, chain, mark)
+}
+
+/// As `make`, of a directory that this process holds.
+pub(crate) fn make_locked<D: Dir + Clone>(dir: &D, opts: Options, chain: [u8; 32], mark: Mark) -> Result<()> {
+    let failed = |e| StoreError::io("create", dir.describe(""), e);
     if dir.exists(INITIALISING).map_err(failed)? {
         start_over(dir)?;
     } else if holds_anything(dir)? {
@@ -65,6 +72,7 @@ fn make<D: Dir + Clone>(dir: &D, opts: Options, chain: [u8; 32], mark: Mark) -> 
         key,
         height: 0,
         floor: Placed { pos: Pos::default(), before: Link::default() },
+        floor_bytes: opts.segment_bytes,
         floor_height: 0,
         durable: 0,
         signer: FIRST_SEQ,
@@ -86,7 +94,8 @@ fn draw_key<D: Dir>(dir: &D, opts: Options) -> Result<[u8; 32]> {
     Ok(key)
 }
 
-fn holds_anything<D: Dir>(dir: &D) -> Result<bool> {
+/// Whether there is any file of a store.
+pub(crate) fn holds_anything<D: Dir>(dir: &D) -> Result<bool> {
     let failed = |e| StoreError::io("look into", dir.describe(""), e);
     let state = dir.exists(STATE_FILE).map_err(failed)?;
     let signer = dir.exists(VOTE_LOCK).map_err(failed)?;
@@ -123,7 +132,11 @@ pub(crate) fn lock<D: Dir>(dir: &D) -> Result<D::Lock> {
 /// before it flushed that, and what is written to such a file is lost with its name when the power goes.
 pub(crate) fn settle_names<D: Dir>(dir: &D) -> Result<()> {
     for folder in ["", LOG_FOLDER] {
-        dir.sync_dir(folder).map_err(|e| StoreError::io("flush", dir.describe(folder), e))?;
+        match dir.sync_dir(folder) {
+            // A log that is missing altogether is noticed by its segments.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            flushed => flushed.map_err(|e| StoreError::io("flush", dir.describe(folder), e))?,
+        }
     }
     Ok(())
 }
@@ -131,8 +144,11 @@ pub(crate) fn settle_names<D: Dir>(dir: &D) -> Result<()> {
 /// Refuses a directory that holds no finished store.
 pub(crate) fn check_finished<D: Dir>(dir: &D) -> Result<()> {
     let failed = |e| StoreError::io("look into", dir.describe(""), e);
-    if dir.exists(INITIALISING).map_err(failed)? {
+    if dir.exists(INITIALISING).map_err(failed)? && !dir.exists(REPAIRING).map_err(failed)? {
         return Err(StoreError::HalfInitialised { path: dir.describe("") });
+    }
+    if dir.exists(REPAIRING).map_err(failed)? {
+        return Err(StoreError::HalfRepaired { path: dir.describe("") });
     }
     if !holds_anything(dir)? {
         return Err(StoreError::NotInitialised { path: dir.describe("") });

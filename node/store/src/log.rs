@@ -11,6 +11,9 @@ use crate::segment::Segments;
 /// The buffer in which a record is built keeps at most this much memory between records, in bytes.
 const KEPT_BUFFER_BYTES: usize = 256 * 1024;
 
+/// Length of the record at the end of a segment that leads to the next one, in bytes.
+pub(crate) const ROLL_BYTES: u64 = PAGE_BYTES as u64;
+
 /// A place in the log: the start of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Pos {
@@ -102,16 +105,32 @@ impl<D: Dir> Log<D> {
         Placed { pos: self.end, before: self.link }
     }
 
-    /// Appends a record of the signer record `sign` (empty but in a vote) and `parts`; it is durable after `sync`.
+    /// Appends a record of the signer record `sign` (empty but in a vote) and `parts`; it is durable after `sync`. Also
+    /// gives its seq: the one asked for, or a higher one if the log had to go on in another segment.
     ///
     /// A full disk (no room for another segment) and a record that is too large leave the log as it was. Any other
     /// error breaks it.
-    pub(crate) fn append(&mut self, new: &NewRecord, sign: &[u8], parts: &[&[u8]]) -> Result<Placed> {
+    pub(crate) fn append(&mut self, new: &NewRecord, sign: &[u8], parts: &[&[u8]]) -> Result<(Placed, u64)> {
         let need = self.check_size(new.kind, sign, parts)?;
-        let room = self.segments.len(self.end.segment).unwrap_or(0);
-        if u64::from(self.end.offset) + need > room {
-            self.roll(need)?;
+        let mut new = *new;
+        if u64::from(self.end.offset) + need + ROLL_BYTES > self.room() {
+            self.roll(&new, need)?;
+            new.seq += 1;
         }
+        let placed = self.write(&new, sign, parts)?;
+        if self.background_spare && u64::from(self.end.offset) > self.room() / 2 {
+            self.segments.prepare_in_background(self.end.segment);
+        }
+        Ok((placed, new.seq))
+    }
+
+    /// Length of the segment that is written to, in bytes.
+    fn room(&self) -> u64 {
+        self.segments.len(self.end.segment).unwrap_or(0)
+    }
+
+    /// Writes a record at the end, for which there is room.
+    fn write(&mut self, new: &NewRecord, sign: &[u8], parts: &[&[u8]]) -> Result<Placed> {
         let draft = Draft {
             kind: new.kind,
             height: new.height,
@@ -130,12 +149,8 @@ impl<D: Dir> Log<D> {
             return Err(self.segments.failed("write to", self.end.segment, error));
         }
         let placed = self.end();
-        self.end.offset += need as u32;
+        self.end.offset += header.padded() as u32;
         self.link = header.link();
-        let room = self.segments.len(self.end.segment).unwrap_or(0);
-        if self.background_spare && u64::from(self.end.offset) > room / 2 {
-            self.segments.prepare_in_background(self.end.segment);
-        }
         Ok(placed)
     }
 
@@ -143,22 +158,25 @@ impl<D: Dir> Log<D> {
     pub(crate) fn check_size(&self, kind: Kind, sign: &[u8], parts: &[&[u8]]) -> Result<u64> {
         let payload = sign.len() + parts.iter().map(|part| part.len()).sum::<usize>();
         let need = padded_bytes(payload, (kind == Kind::Vote).then_some(sign.len()));
-        let limit = (MAX_RECORD_BYTES as u64).min(self.segments.new_len());
-        if (HEADER_BYTES + payload) as u64 > limit || need > self.segments.new_len() {
+        let room = self.segments.new_len() - ROLL_BYTES;
+        let limit = (MAX_RECORD_BYTES as u64).min(room);
+        if (HEADER_BYTES + payload) as u64 > limit || need > room {
             let limit = limit - HEADER_BYTES as u64;
             return Err(StoreError::TooLarge { what: "a record", bytes: payload as u64, limit });
         }
         Ok(need)
     }
 
-    /// Goes on in the next segment.
-    fn roll(&mut self, need: u64) -> Result<()> {
-        let prepared = self.prepare_spare(need);
+    /// Goes on in the next segment, in which there is room for `new` of `need` bytes. Uses the seq of `new`.
+    fn roll(&mut self, new: &NewRecord, need: u64) -> Result<()> {
+        let prepared = self.prepare_spare(need + ROLL_BYTES);
         self.broken |= prepared.as_ref().is_err_and(|error| !matches!(error, StoreError::DiskFull { .. }));
         prepared?;
+        let next = self.end.segment + 1;
+        let bytes = self.segments.len(next).unwrap_or(0).to_le_bytes();
+        self.write(&NewRecord { kind: Kind::Roll, ..*new }, &[], &[&bytes])?;
         // A later flush reaches the new file only.
         self.sync()?;
-        let next = self.end.segment + 1;
         self.active = self.segments.open(next).inspect_err(|_| self.broken = true)?;
         self.end = Pos { segment: next, offset: 0 };
         Ok(())

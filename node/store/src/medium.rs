@@ -105,6 +105,14 @@ impl Content {
         self.unreadable.insert(sector);
     }
 
+    /// Sectors are of another size from now on; one with an unreadable part cannot be read.
+    pub(crate) fn resize_sectors(&mut self, before: usize, now: usize) {
+        let unreadable = std::mem::take(&mut self.unreadable).into_iter();
+        let parts =
+            unreadable.flat_map(|sector| sector * before / now..((sector + 1) * before).div_ceil(now));
+        self.unreadable = parts.collect();
+    }
+
     pub(crate) fn flush(&mut self) {
         self.unflushed.retain(|_, sector| sector.forsaken);
         self.flushed_len = self.live.len();

@@ -240,7 +240,11 @@ impl MemDir {
 
     /// How many bytes the medium writes at once: 512 at first. To be set while nothing is unflushed.
     pub fn set_sector_bytes(&self, bytes: usize) {
-        self.inner().sector_bytes = bytes;
+        let mut inner = self.inner();
+        let before = std::mem::replace(&mut inner.sector_bytes, bytes);
+        for content in inner.contents.values_mut() {
+            content.resize_sectors(before, bytes);
+        }
     }
 
     /// From now on a crash may leave garbage in unflushed sectors of files whose name ends in `suffix`.

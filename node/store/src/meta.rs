@@ -14,12 +14,13 @@
 //! | 117 | 8 | seq of the last flushed log record |
 //! | 125 | 8 | seq of the newest flushed signer record |
 //! | 133 | 8 | first segment that is still needed |
+//! | 141 | 8 | length in bytes of the segment from which the log is read |
 
 use crate::log::{Placed, Pos};
 use crate::record::{Link, LogKey};
 
 /// Length of the row in bytes.
-pub(crate) const META_BYTES: usize = 141;
+pub(crate) const META_BYTES: usize = 149;
 /// Length of a row of the block table in bytes.
 pub(crate) const ROW_BYTES: usize = 56;
 const VERSION: u8 = 1;
@@ -33,6 +34,8 @@ pub(crate) struct Meta {
     pub(crate) height: u64,
     /// From here the log is read at a start.
     pub(crate) floor: Placed,
+    /// Length of the segment of `floor` in bytes.
+    pub(crate) floor_bytes: u64,
     /// Height of the record before `floor`.
     pub(crate) floor_height: u64,
     /// Seq of the last flushed log record.
@@ -85,7 +88,7 @@ impl Meta {
         put_pos(&mut out, self.floor.pos);
         out.extend_from_slice(&self.floor.before.seq.to_le_bytes());
         out.extend_from_slice(&self.floor.before.hash);
-        for number in [self.floor_height, self.durable, self.signer, self.first_segment] {
+        for number in [self.floor_height, self.durable, self.signer, self.first_segment, self.floor_bytes] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out
@@ -115,6 +118,7 @@ impl Meta {
             durable: fields.number()?,
             signer: fields.number()?,
             first_segment: fields.number()?,
+            floor_bytes: fields.number()?,
         })
     }
 }
@@ -165,6 +169,7 @@ mod tests {
             durable: 9,
             signer: 10,
             first_segment: 11,
+            floor_bytes: 12,
         }
     }
 
@@ -184,6 +189,7 @@ mod tests {
             &number(9),
             &number(10),
             &number(11),
+            &number(12),
         ]
         .concat();
         assert_eq!(meta().encode(), expected);

@@ -14,7 +14,7 @@ use crate::record::{Header, Payload};
 use crate::recover::{self, Scanned};
 use crate::segment::Segments;
 use crate::signer::{Found, Mark, VoteLock};
-use crate::state::State;
+use crate::state::{STATE_FILE, State};
 use crate::store::{SignerNow, Store};
 use crate::types::{LostReason, Recovered, Signer, Tail};
 
@@ -35,23 +35,20 @@ impl<D: Dir> Store<D> {
         let dir = Arc::new(dir);
         let (state, meta) = State::open(&dir, opts.redb_cache_bytes)?;
         if meta.chain != chain {
-            return Err(StoreError::OtherChain { found: meta.chain, expected: chain });
+            let path = dir.describe(STATE_FILE);
+            return Err(StoreError::OtherChain { path, found: meta.chain, expected: chain });
         }
         let (mut vote_lock, found) = VoteLock::open(Arc::clone(&dir), chain)?;
 
         let mut segments = Segments::load(Arc::clone(&dir), opts.segment_bytes, opts.max_spares)?;
         recover::settle(&segments, meta.floor.pos.segment)?;
         let mut index = Index::new(meta.height);
-        let scanned = recover::scan(
-            dir.as_ref(),
-            &segments,
-            &meta.key,
-            meta.floor,
-            meta.floor_height,
-            |header, payload, at| replay(&mut index, &state, header, &payload, at),
-        )?;
+        let scanned = recover::scan(dir.as_ref(), &segments, &meta, |header, payload, at| {
+            replay(&mut index, Some(&state), header, payload, at)
+        })?;
         let end = scanned.end;
-        if acknowledged(&meta, &scanned, &found) > end.before.seq {
+        let is_short = scanned.was_cut(&segments) || acknowledged(&meta, &scanned, &found) > end.before.seq;
+        if scanned.misfit || is_short {
             let (segment, offset) = (end.pos.segment, u64::from(end.pos.offset));
             return Err(StoreError::DamagedMiddle { segment, offset, height: scanned.height });
         }
@@ -79,14 +76,15 @@ impl<D: Dir> Store<D> {
     }
 }
 
-/// Enters a record of the chain into the index.
-fn replay(
+/// Enters a record of the chain into the index. False for a record that was never written like this: a certificate
+/// follows its block, and heights follow each other. Without a state there are no rows below the checkpoint.
+pub(crate) fn replay(
     index: &mut Index,
-    state: &State,
+    state: Option<&State>,
     header: &Header,
     payload: &Payload<'_>,
     at: Placed,
-) -> Result<()> {
+) -> Result<bool> {
     let height = header.height;
     if let Some(block) = payload.block() {
         if height > index.state_height() {
@@ -95,8 +93,8 @@ fn replay(
             repoint(index, state, height, block.hash, |row| row.block = at.pos)?;
         }
     }
-    let Payload::Commit(commit) = payload else { return Ok(()) };
-    let fits = match index.fit(height) {
+    let Payload::Commit(commit) = payload else { return Ok(true) };
+    Ok(match index.fit(height) {
         CommitFit::Next => index.add_commit(height, commit.hash, at),
         CommitFit::Again(hash) => hash == commit.hash && index.add_commit(height, hash, at),
         CommitFit::Old => {
@@ -104,23 +102,18 @@ fn replay(
             true
         }
         CommitFit::Gap => false,
-    };
-    if fits {
-        return Ok(());
-    }
-    // Never written like this: a certificate follows its block, and heights follow each other.
-    let (segment, offset) = (at.pos.segment, u64::from(at.pos.offset));
-    Err(StoreError::DamagedMiddle { segment, offset, height })
+    })
 }
 
 /// Notes a later copy of a block or certificate at or below the checkpoint: the one in the row was damaged.
 fn repoint(
     index: &mut Index,
-    state: &State,
+    state: Option<&State>,
     height: u64,
     hash: [u8; 32],
     change: impl FnOnce(&mut Row),
 ) -> Result<()> {
+    let Some(state) = state else { return Ok(()) };
     if let Some(known) = known_row(index, state, height)?.filter(|row| row.hash == hash) {
         let mut row = known;
         change(&mut row);
@@ -139,7 +132,7 @@ fn known_row(index: &Index, state: &State, height: u64) -> Result<Option<Row>> {
 }
 
 /// Highest seq of a log record of which anything says that it was flushed.
-fn acknowledged(meta: &Meta, scanned: &Scanned, found: &Found) -> u64 {
+pub(crate) fn acknowledged(meta: &Meta, scanned: &Scanned, found: &Found) -> u64 {
     let slots = match found {
         Found::Slots { log_durable, .. } => *log_durable,
         Found::Missing | Found::Damaged => 0,
@@ -148,8 +141,8 @@ fn acknowledged(meta: &Meta, scanned: &Scanned, found: &Found) -> u64 {
 }
 
 /// What `judge` decided.
-struct Verdict {
-    signer: Signer,
+pub(crate) struct Verdict {
+    pub(crate) signer: Signer,
     now: SignerNow,
     /// To be written over the older slot, under the seq of `now`, before anything is cut off: the newest record is
     /// only beyond the log's end, or a slot or a copy in the newest is bad.
@@ -157,7 +150,7 @@ struct Verdict {
 }
 
 /// The newest signer record of all, or why none can be trusted.
-fn judge(meta: &Meta, scanned: &Scanned, found: Found) -> Verdict {
+pub(crate) fn judge(meta: &Meta, scanned: &Scanned, found: Found) -> Verdict {
     // Seq of the newest record known to have been flushed.
     let flushed = meta.signer.max(scanned.signer);
     let seq = scanned.seq.max(meta.durable).max(flushed);

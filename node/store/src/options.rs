@@ -15,8 +15,8 @@ const MAX_SEGMENT_BYTES: u64 = 1024 * 1024 * 1024;
 /// Options of a data directory. Any of them may change from one start to the next.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Length of a new log segment in bytes, a multiple of 4096. A record must fit into one, so below
-    /// `MAX_RECORD_BYTES` this is the limit of a record. Existing segments keep their length.
+    /// Length of a new log segment in bytes, a multiple of 4096. A record must fit into one and leave 4096 bytes, so
+    /// below `MAX_RECORD_BYTES` this is the limit of a record. Existing segments keep their length.
     pub segment_bytes: u64,
     /// redb's page cache in bytes.
     pub redb_cache_bytes: usize,
@@ -45,10 +45,10 @@ impl Options {
     /// Refuses what cannot work.
     pub(crate) fn check(&self) -> Result<()> {
         let page = PAGE_BYTES as u64;
-        if self.segment_bytes == 0 || !self.segment_bytes.is_multiple_of(page) {
+        if self.segment_bytes <= page || !self.segment_bytes.is_multiple_of(page) {
             return Err(StoreError::BadOption {
                 option: "segment_bytes",
-                why: "a multiple of 4096, above 0",
+                why: "a multiple of 4096, above 4096",
             });
         }
         if self.segment_bytes > MAX_SEGMENT_BYTES {

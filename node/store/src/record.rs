@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | 0 | 4 | magic `TNLR` |
 //! | 4 | 1 | format version, 1 |
-//! | 5 | 1 | kind: 1 vote, 2 block, 3 commit |
+//! | 5 | 1 | kind: 1 vote, 2 block, 3 commit, 4 roll |
 //! | 6 | 2 | zero |
 //! | 8 | 4 | length of the payload in bytes |
 //! | 12 | 4 | length of the signer record in bytes; 0 but in a vote |
@@ -22,7 +22,9 @@
 //! Payloads:
 //! * vote: the signer record, then either nothing or block hash (32 bytes) and block;
 //! * block: block hash (32 bytes), block;
-//! * commit: block hash (32 bytes), certificate.
+//! * commit: block hash (32 bytes), certificate;
+//! * roll: length of the next segment (8 bytes), in which the log goes on: so a segment that is missing or was cut is
+//!   noticed, whatever was in it. There is always room for one at the end of a segment.
 //!
 //! `seq` and the previous hash tell a live record from a stale one in a recycled segment. `durable` tells a write that
 //! a crash cut short (nothing that follows vouches for it) from damage to what had been acknowledged. `signer` shows
@@ -79,11 +81,13 @@ pub(crate) enum Kind {
     Block = 2,
     /// A commit certificate.
     Commit = 3,
+    /// The log goes on in the next segment.
+    Roll = 4,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Vote, Self::Block, Self::Commit].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Vote, Self::Block, Self::Commit, Self::Roll].into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -290,9 +294,14 @@ pub(crate) struct BlockPart<'a> {
 /// A payload, taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Payload<'a> {
-    Vote { sign: &'a [u8], block: Option<BlockPart<'a>> },
+    Vote {
+        sign: &'a [u8],
+        block: Option<BlockPart<'a>>,
+    },
     Block(BlockPart<'a>),
     Commit(BlockPart<'a>),
+    /// Length of the next segment in bytes.
+    Roll(u64),
 }
 
 impl<'a> Payload<'a> {
@@ -307,6 +316,15 @@ impl<'a> Payload<'a> {
             }
             Kind::Block => Some(Self::Block(block_part(payload)?)),
             Kind::Commit => Some(Self::Commit(block_part(payload)?)),
+            Kind::Roll => Some(Self::Roll(u64::from_le_bytes(payload.try_into().ok()?))),
+        }
+    }
+
+    /// The block in it, or the certificate.
+    pub(crate) fn part(&self, is_block: bool) -> Option<BlockPart<'a>> {
+        match self {
+            Self::Commit(certificate) => Some(*certificate).filter(|_| !is_block),
+            _ => self.block().filter(|_| is_block),
         }
     }
 
@@ -315,7 +333,7 @@ impl<'a> Payload<'a> {
         match self {
             Self::Vote { block, .. } => *block,
             Self::Block(block) => Some(*block),
-            Self::Commit(_) => None,
+            Self::Commit(_) | Self::Roll(_) => None,
         }
     }
 }
@@ -429,6 +447,8 @@ mod tests {
         assert_eq!(Payload::parse(&header(2, 0), &[0; 31]), None);
         assert_eq!(Payload::parse(&header(3, 0), &[]), None);
         assert_eq!(Payload::parse(&header(4, 0), &[0; 64]), None);
+        assert_eq!(Payload::parse(&header(4, 0), &7u64.to_le_bytes()), Some(Payload::Roll(7)));
+        assert_eq!(Payload::parse(&header(5, 0), &[0; 64]), None);
         let alone = Payload::parse(&header(1, 1), &[9]);
         assert_eq!(alone, Some(Payload::Vote { sign: &[9], block: None }));
     }

@@ -13,6 +13,7 @@
 use crate::disk::{Dir, Disk};
 use crate::error::{Result, StoreError};
 use crate::log::{Placed, Pos, Sealed, read_sealed};
+use crate::meta::Meta;
 use crate::record::{Echo, Header, Link, LogKey, PAGE_BYTES, Payload, VERSION};
 use crate::segment::{Segments, name};
 
@@ -43,11 +44,20 @@ pub(crate) struct Scanned {
     pub(crate) vote: Option<LoggedVote>,
     /// The newest vote beyond the end.
     pub(crate) vote_beyond: Option<LoggedVote>,
+    /// Length in bytes that the segment had in which the chain ends.
+    pub(crate) end_bytes: u64,
+    /// Whether the chain ends because the next record, though whole, cannot be meant.
+    pub(crate) misfit: bool,
     /// What to cut off, a page at each place, and how many bytes to count for it.
     pub(crate) torn: Vec<(Pos, u64)>,
 }
 
 impl Scanned {
+    /// Whether the segment in which the chain ends was cut: what it held is gone.
+    pub(crate) fn was_cut<D: Dir>(&self, segments: &Segments<D>) -> bool {
+        segments.len(self.end.pos.segment).is_none_or(|len| len < self.end_bytes)
+    }
+
     fn note(&mut self, header: &Header) {
         self.durable = self.durable.max(header.durable);
         self.signer = self.signer.max(header.signer);
@@ -74,16 +84,15 @@ pub(crate) fn settle<D: Dir>(segments: &Segments<D>, first: u64) -> Result<()> {
     Ok(())
 }
 
-/// Reads the chain from `start` and looks through what lies beyond it. `visit` sees every record of the chain in
-/// order.
+/// Reads the chain from where `meta` says and looks through what lies beyond it. `visit` sees every record of the chain
+/// in order, and says whether it can be meant.
 pub(crate) fn scan<D: Dir>(
     dir: &D,
     segments: &Segments<D>,
-    key: &LogKey,
-    start: Placed,
-    height: u64,
-    mut visit: impl FnMut(&Header, Payload<'_>, Placed) -> Result<()>,
+    meta: &Meta,
+    mut visit: impl FnMut(&Header, &Payload<'_>, Placed) -> Result<bool>,
 ) -> Result<Scanned> {
+    let (key, start, height) = (&meta.key, meta.floor, meta.floor_height);
     let seq = start.before.seq;
     let mut scanned = Scanned {
         end: start,
@@ -93,33 +102,34 @@ pub(crate) fn scan<D: Dir>(
         seq,
         vote: None,
         vote_beyond: None,
+        end_bytes: meta.floor_bytes,
+        misfit: false,
         torn: Vec::new(),
     };
     let mut file = segments.open(start.pos.segment)?;
     let mut after = start.pos;
-    loop {
-        let mut sealed = follower(segments, &file, key, after, &scanned.end.before)?;
-        if sealed.is_none() && segments.len(after.segment + 1).is_some() {
-            let next = Pos { segment: after.segment + 1, offset: 0 };
-            let next_file = segments.open(next.segment)?;
-            sealed = follower(segments, &next_file, key, next, &scanned.end.before)?;
-            if sealed.is_some() {
-                (file, after) = (next_file, next);
-            }
-        }
-        let Some(sealed) = sealed else { break };
+    while let Some(sealed) = follower(segments, &file, key, after, &scanned.end.before)? {
         let header = sealed.header;
         let Some(payload) = sealed.payload().filter(|_| header.version == VERSION) else {
             let path = dir.describe(&name(after.segment));
             return Err(StoreError::NewerFormat { path, version: header.version });
         };
+        let placed = Placed { pos: after, before: scanned.end.before };
+        if !visit(&header, &payload, placed)? {
+            (scanned.end, scanned.misfit) = (placed, true);
+            break;
+        }
         if let Payload::Vote { sign, .. } = payload {
             scanned.vote = Some(LoggedVote { seq: header.seq, sign: sign.to_vec() });
         }
         scanned.note(&header);
         scanned.height = header.height;
-        visit(&header, payload, Placed { pos: after, before: scanned.end.before })?;
         after.offset += header.padded() as u32;
+        if let Payload::Roll(bytes) = payload {
+            after = Pos { segment: after.segment + 1, offset: 0 };
+            file = segments.open(after.segment)?;
+            scanned.end_bytes = bytes;
+        }
         scanned.end = Placed { pos: after, before: header.link() };
     }
     search_beyond(segments, key, &mut scanned)?;
@@ -204,8 +214,8 @@ fn look_at<D: Dir>(
     Ok(())
 }
 
-/// Wipes the first page of each record beyond the end, and each echo, so that none of them can ever come back. Returns the length of
-/// what was cut off in bytes.
+/// Wipes the first page of each record beyond the end, and each echo, so that none of them can ever come back. Returns
+/// the length of what was cut off in bytes.
 pub(crate) fn cut<D: Dir>(segments: &Segments<D>, torn: &[(Pos, u64)]) -> Result<u64> {
     let zeros = vec![0; PAGE_BYTES];
     let mut bytes = 0;

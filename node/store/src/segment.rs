@@ -80,7 +80,11 @@ impl<D: Dir> Segments<D> {
     pub(crate) fn load(dir: Arc<D>, new_bytes: u64, max_spares: usize) -> Result<Self> {
         let failed = |e| StoreError::io("list", dir.describe(LOG_FOLDER), e);
         let mut bytes = BTreeMap::new();
-        for file in dir.list(LOG_FOLDER).map_err(failed)? {
+        let files = match dir.list(LOG_FOLDER) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            listed => listed.map_err(failed)?,
+        };
+        for file in files {
             let Some(number) = number(&file) else { continue };
             let path = name(number);
             let opened = dir.open(&path, false).and_then(|file| file.len());

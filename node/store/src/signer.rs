@@ -231,7 +231,8 @@ impl<D: Dir> VoteLock<D> {
             }
         }
         if let Some((_, slot, _)) = readable.iter().find(|(_, slot, _)| slot.chain != chain) {
-            return Err(StoreError::OtherChain { found: slot.chain, expected: chain });
+            let path = dir.describe(VOTE_LOCK);
+            return Err(StoreError::OtherChain { path, found: slot.chain, expected: chain });
         }
         let log_durable = readable.iter().map(|(_, slot, _)| slot.log_durable).max().unwrap_or(0);
         let both = readable.len() == SLOTS;

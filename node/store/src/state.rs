@@ -169,6 +169,28 @@ impl State {
         })
     }
 
+    /// Reads everything, so that every page in use is checked.
+    pub(crate) fn read_through(&self) -> Result<()> {
+        self.load_leaves(|_, _| {})?;
+        let mut malformed = false;
+        self.read(|txn| {
+            for row in txn.open_table(BLOCKS)?.iter()? {
+                malformed |= Row::decode(row?.1.value()).is_none();
+            }
+            txn.open_table(HASHES)?.iter()?.try_for_each(|entry| entry.map(drop))?;
+            Ok(txn.open_table(TXS)?.iter()?.try_for_each(|entry| entry.map(drop))?)
+        })?;
+        if malformed { Err(self.damaged("a row of its block table")) } else { Ok(()) }
+    }
+
+    /// Replaces the meta row.
+    pub(crate) fn amend(&self, meta: &Meta) -> Result<()> {
+        self.write(|txn| {
+            txn.open_table(META)?.insert(META_KEY, meta.encode().as_slice())?;
+            Ok(())
+        })
+    }
+
     /// The row of a block.
     pub(crate) fn row(&self, height: u64) -> Result<Option<Row>> {
         let bytes =

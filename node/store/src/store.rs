@@ -163,8 +163,8 @@ impl<D: Dir> Store<D> {
 
     fn append(&mut self, kind: Kind, height: u64, sign: &[u8], parts: &[&[u8]]) -> Result<Placed> {
         let seq = self.signer.seq + 1;
-        let placed =
-            self.log.append(&NewRecord { kind, height, seq, signer: self.signer.mark }, sign, parts)?;
+        let new = NewRecord { kind, height, seq, signer: self.signer.mark };
+        let (placed, seq) = self.log.append(&new, sign, parts)?;
         self.signer.seq = seq;
         Ok(placed)
     }
@@ -276,9 +276,11 @@ impl<D: Dir> Store<D> {
             let written = self.vote_lock.write(self.signer.mark, self.log.durable(), &sign);
             self.fatal(written)?;
         }
+        let floor = self.index.floor_after(height).unwrap_or(self.log.end());
         let meta = Meta {
             height,
-            floor: self.index.floor_after(height).unwrap_or(self.log.end()),
+            floor,
+            floor_bytes: self.log.segments.len(floor.pos.segment).unwrap_or(0),
             floor_height: height,
             durable: self.log.durable(),
             signer: self.signer.mark,

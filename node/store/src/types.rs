@@ -17,7 +17,8 @@ pub enum Signer {
 /// Why the signer record counts as lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LostReason {
-    /// The directory was made by `initialise_lost`: the key is older than the directory.
+    /// The directory was made by `initialise_lost`: the key is older than the directory. Or a repair took away what may
+    /// have been signed.
     NewDirectory,
     /// `vote.lock` is not there.
     Missing,
@@ -31,7 +32,7 @@ pub enum LostReason {
 impl fmt::Display for LostReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NewDirectory => "the data directory is newer than the validator key",
+            Self::NewDirectory => "the data directory is newer than the validator key, or was repaired",
             Self::Missing => "vote.lock is missing from the data directory",
             Self::Damaged => "both slots of vote.lock are damaged",
             Self::Outdated => "vote.lock is older than what this node is known to have signed",

@@ -146,7 +146,7 @@ fn a_record_wiped_in_the_middle_is_refused_with_its_place() {
     dir.set_bytes(&segment(0), log);
     let error = open(&dir).unwrap_err();
     assert!(matches!(error, StoreError::DamagedMiddle { segment: 0, offset: 0, height: 0 }), "{error}");
-    assert!(error.to_string().contains("move the data directory away"));
+    assert!(error.to_string().contains("trustnet repair"));
 }
 
 #[test]

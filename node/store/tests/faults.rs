@@ -5,8 +5,11 @@
 
 mod common;
 
-use common::{CHAIN, Model, certificate, check, check_what_is_readable, fresh, live, number, options, run};
-use trustnet_store::{Fault, MemDir, Recovered, Signer, Store, StoreError, initialise};
+use common::{
+    CHAIN, Model, certificate, check, check_loosely, check_what_is_readable, fresh, live, number, options,
+    run,
+};
+use trustnet_store::{Distrust, Fault, MemDir, Recovered, Signer, Store, StoreError, initialise, repair};
 
 fn changes_of_a_life() -> u64 {
     let dir = fresh();
@@ -21,7 +24,7 @@ fn open(dir: &MemDir) -> Result<(Store<MemDir>, Recovered), StoreError> {
 /// Whether the message of an error names what to do.
 fn is_helpful(error: &StoreError) -> bool {
     let text = error.to_string();
-    ["check the disk", "free some space", "move the data directory away", "restart the node", "initialise it"]
+    ["check the disk", "free some space", "trustnet repair", "restart the node", "initialise it"]
         .iter()
         .any(|step| text.contains(step))
 }
@@ -132,8 +135,13 @@ fn lies_at_every_flush(fault: Fault) {
                 Ok(opened) => opened,
                 Err(error) => {
                     assert!(is_helpful(&error), "{when}: {error}");
-                    assert!(error.to_string().contains("move the data directory away"), "{when}: {error}");
+                    assert!(error.to_string().contains("trustnet repair"), "{when}: {error}");
                     noticed += 1;
+                    let done =
+                        repair(&dir, options(), CHAIN, "damaged-1", &Distrust::Nothing, &mut |_, _, _| {});
+                    done.unwrap_or_else(|error| panic!("{when}: {error}"));
+                    let (store, recovered) = open(&dir).unwrap_or_else(|error| panic!("{when}: {error}"));
+                    check_loosely(&store, &recovered, &model, &when);
                     continue;
                 }
             };

@@ -73,7 +73,7 @@ fn another_chains_directory_is_refused() {
     drop(store);
     let error = Store::open(dir, options(), [0xee; 32]).unwrap_err();
     assert!(
-        matches!(error, StoreError::OtherChain { found, expected } if found == CHAIN && expected == [0xee; 32])
+        matches!(error, StoreError::OtherChain { found, expected, .. } if found == CHAIN && expected == [0xee; 32])
     );
     assert!(error.to_string().contains(&"ee".repeat(32)));
 }

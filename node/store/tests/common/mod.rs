@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, missing_docs)]
 
+pub mod damaged;
+
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
@@ -73,6 +75,12 @@ pub fn combinations(outcomes: &[usize], limit: usize) -> Vec<Vec<usize>> {
         found.push(outcomes.iter().map(draw).collect());
     }
     found
+}
+
+/// Removes a file for good.
+pub fn lose(dir: &MemDir, name: &str) {
+    dir.remove(name).unwrap();
+    dir.sync_dir(name.rsplit_once('/').map_or("", |(folder, _)| folder)).unwrap();
 }
 
 /// Cuts the power with this combination of outcomes.
@@ -307,6 +315,57 @@ pub fn check<D: Dir>(store: &Store<D>, recovered: &Recovered, model: &Model, whe
         let round = hash[31];
         assert_eq!(store.candidate(*height, *hash).unwrap(), Some(block(*height, round)), "{when}");
     }
+}
+
+/// Compares what a start after damage found with the model: it may know less of the chain than was acknowledged, but
+/// nothing wrong, and no older signature than the last acknowledged one unless it says so.
+pub fn check_loosely<D: Dir>(store: &Store<D>, recovered: &Recovered, model: &Model, when: &str) {
+    match &recovered.signer {
+        Signer::Known(sign) => {
+            let number = number(sign);
+            assert_eq!(*sign, sign_bytes(number), "{when}");
+            assert!(number >= model.signed_acked, "{when}: signer {number} < {}", model.signed_acked);
+        }
+        Signer::Fresh => assert_eq!(model.signed_acked, 0, "{when}: signed, and reported fresh"),
+        Signer::Lost(_) => {}
+    }
+    assert!(recovered.last_commit_height <= model.committed, "{when}");
+    let everything_may_be_missing = Model { pruned: u64::MAX, ..model.clone() };
+    check_what_is_readable(store, &everything_may_be_missing, when);
+    for (height, hash) in &recovered.undecided {
+        let found = store.candidate(*height, *hash).unwrap();
+        assert_eq!(found, Some(block(*height, hash[31])), "{when}");
+    }
+}
+
+/// What a node does after a repair: it fetches what it lacks from its peers, signs again, stops and starts.
+pub fn catch_up(dir: &MemDir, model: &Model, when: &str) {
+    let (mut store, recovered) = Store::open(dir.clone(), options(), CHAIN).unwrap();
+    let mut model = model.clone();
+    let signed = model.signed;
+    model.resume(&mut store, &recovered);
+    model.signed = signed;
+    for height in 1..=HEIGHTS + 2 {
+        let known = height <= store.state_height() && store.block(height).is_ok_and(|found| found.is_none());
+        if known {
+            continue;
+        }
+        store.append_block(height, hash(height, 0), &block(height, 0)).unwrap();
+        store.append_commit(height, hash(height, 0), &certificate(height)).unwrap();
+        store.note_txs(height, &[prefix(height), prefix(height + 1000)]);
+    }
+    model.committed = HEIGHTS + 2;
+    vote(&mut store, &mut model).unwrap();
+    vote_with(&mut store, &mut model, HEIGHTS + 3, 0).unwrap();
+    checkpoint(&mut store, &mut model, HEIGHTS + 2).unwrap();
+    drop(store);
+    dir.crash(0);
+    let (store, recovered) = Store::open(dir.clone(), options(), CHAIN).unwrap();
+    let Signer::Known(sign) = &recovered.signer else { panic!("{when}: {recovered:?}") };
+    assert_eq!(number(sign), model.signed, "{when}");
+    assert_eq!(store.last_commit_height(), HEIGHTS + 2, "{when}");
+    model.pruned = store.first_height().unwrap().unwrap();
+    check_content(&store, &model, when);
 }
 
 /// Checks everything that can be read: every block that must be there is.

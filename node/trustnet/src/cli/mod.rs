@@ -14,6 +14,7 @@ pub mod multicall;
 pub mod query;
 pub mod rate;
 pub mod register;
+pub mod repair;
 pub mod run;
 pub mod send;
 pub mod status;
@@ -71,6 +72,8 @@ pub enum Command {
     Why(why::WhyArgs),
     /// Run the node of a home until Ctrl-C
     Run(run::RunArgs),
+    /// Examine a stopped node's data and set damage aside
+    Repair(repair::RepairArgs),
     /// Say what you think of a node
     Rate(rate::RateArgs),
     /// Add a node to the ledger
@@ -113,6 +116,7 @@ impl Command {
             Self::Query(args) => query::main(&args, globals),
             Self::Why(args) => why::main(&args, globals),
             Self::Run(args) => run::main(&args, globals),
+            Self::Repair(args) => repair::main(&args, globals),
             Self::Rate(args) => rate::main(&args, globals),
             Self::Register(args) => register::main(&args, globals),
             Self::Start(args) => lifecycle::step(Step::Start, &args, globals),

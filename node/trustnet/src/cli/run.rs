@@ -32,7 +32,15 @@ pub fn main(args: &RunArgs, globals: &Globals) -> Result<(), CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::failed(format!("the operating system refused threads: {error}")))?;
-    Ok(runtime.block_on(node::run(home, config, options))?)
+    let repair = match &globals.home {
+        Some(dir) => format!("trustnet repair --home {}", dir.display()),
+        None => "trustnet repair".to_owned(),
+    };
+    runtime.block_on(node::run(home, config, options)).map_err(|error| {
+        let is_repairable = error.is_repairable();
+        let error = CliError::from(error);
+        if is_repairable { error.next(repair) } else { error }
+    })
 }
 
 /// Log lines go to standard error: whoever starts the node (a person, a service manager, `trustnet

@@ -13,7 +13,7 @@ use trustnet_engine::{Engine, Input, Now, Output};
 use trustnet_ledger::codec;
 use trustnet_ledger::crypto::Hash32;
 use trustnet_net::{Event, Network, PeerId, RequestToken};
-use trustnet_store::{OsDir, Store, StoreError};
+use trustnet_store::{Dir, OsDir, Store, StoreError};
 
 use super::checkpoint::{Changes, Pending};
 use super::crypto_pool::{CryptoPool, Verdict};
@@ -76,7 +76,7 @@ impl Clock {
 }
 
 /// Makes a block's transactions findable before the next checkpoint writes their index.
-pub(super) fn note_txs(store: &mut Store<OsDir>, height: u64, tx_ids: &[Hash32]) {
+pub(super) fn note_txs<D: Dir>(store: &mut Store<D>, height: u64, tx_ids: &[Hash32]) {
     let prefixes: Vec<[u8; 8]> = tx_ids.iter().map(trustnet_engine::mempool::short_id).collect();
     store.note_txs(height, &prefixes);
 }

@@ -39,7 +39,7 @@ pub enum RunError {
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// The log contradicts the state.
-    #[error("block {height} of this node's own log does not fit its state: {error}; move {} away and start again to fetch the chain from its peers", data.display())]
+    #[error("block {height} of this node's own log does not fit its state ({}): {error}; stop the node, run `trustnet repair`: it makes the state again from the log, or lets the node fetch the chain from its peers", data.display())]
     Replay {
         /// Height of the block.
         height: u64,
@@ -49,7 +49,7 @@ pub enum RunError {
         data: PathBuf,
     },
     /// A block in the log cannot be read.
-    #[error("block {height} of this node's own log cannot be read; move {} away and start again to fetch the chain from its peers", data.display())]
+    #[error("block {height} of this node's own log cannot be read ({}); stop the node, run `trustnet repair`: it lets the node fetch the chain from its peers again", data.display())]
     Unreadable {
         /// Height of the block.
         height: u64,
@@ -80,4 +80,24 @@ pub enum RunError {
         /// Why.
         error: String,
     },
+}
+
+impl RunError {
+    /// Whether `trustnet repair` is the way out.
+    pub fn is_repairable(&self) -> bool {
+        match self {
+            Self::Store(error) => matches!(
+                error,
+                StoreError::DamagedMiddle { .. }
+                    | StoreError::MissingSegment { .. }
+                    | StoreError::State { .. }
+                    | StoreError::StateDamaged { .. }
+                    | StoreError::Damaged { .. }
+                    | StoreError::HalfRepaired { .. }
+            ),
+            Self::Chain(error) => !matches!(error, ChainError::Genesis(_)),
+            Self::Replay { .. } | Self::Unreadable { .. } => true,
+            _ => false,
+        }
+    }
 }

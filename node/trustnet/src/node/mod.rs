@@ -9,9 +9,11 @@ mod error;
 pub mod fuzzing;
 mod handle;
 mod open;
+mod repair;
 mod run;
 mod timers;
 
 pub use error::RunError;
 pub use handle::{NodeGone, NodeHandle, NodeInfo, NodeView, SubmitError};
+pub use repair::{Examination, Outcome, apply, examine};
 pub use run::{RunOptions, run};

@@ -1,5 +1,6 @@
 //! Opening a home: genesis, keys, disk, and an engine that stands where the disk left off.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use trustnet_engine::block::{Block, Commit, MAX_COMMIT_BYTES};
@@ -8,7 +9,7 @@ use trustnet_engine::{Config as EngineConfig, Engine, Recovered, SignerState, Ti
 use trustnet_ledger::codec;
 use trustnet_ledger::crypto::SecretKey;
 use trustnet_ledger::genesis::Genesis;
-use trustnet_store::{Options, OsDir, Signer, Store, StoreError};
+use trustnet_store::{Dir, Options, OsDir, Signer, Store, StoreError};
 
 use super::RunError;
 use super::checkpoint::Pending;
@@ -71,8 +72,6 @@ pub(super) fn open(home: &Home, config: &Config) -> Result<Opened, RunError> {
             SignerState::Lost
         }
     };
-    let mut leaves = Vec::new();
-    store.load_leaves(|key, value| leaves.push((key.to_vec(), value.to_vec())))?;
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)
         .map_err(|error| RunError::System { what: "random bytes", error: error.to_string() })?;
@@ -90,23 +89,7 @@ pub(super) fn open(home: &Home, config: &Config) -> Result<Opened, RunError> {
         verifier: Arc::new(Ed25519::new(seed)),
         seed,
     };
-    let mut engine = Engine::new(engine_config, Recovered { leaves, signer })?;
-    let mut pending = Pending::default();
-    for height in found.state_height + 1..=found.last_commit_height {
-        let unreadable = || RunError::Unreadable { height, data: data.clone() };
-        let stored = store.block(height)?.ok_or_else(unreadable)?;
-        let block = Block::decode(&stored.block).map_err(|_| unreadable())?;
-        let commit: Commit =
-            codec::decode(&stored.certificate, MAX_COMMIT_BYTES).map_err(|_| unreadable())?;
-        let leaves = engine.replay(&block, &commit).map_err(|error| RunError::Replay {
-            height,
-            error,
-            data: data.clone(),
-        })?;
-        let tx_ids: Vec<_> = block.txs.iter().map(|tx| trustnet_engine::mempool::tx_id(tx)).collect();
-        super::engine_thread::note_txs(&mut store, height, &tx_ids);
-        pending.add(height, leaves, &tx_ids, 0);
-    }
+    let (engine, pending) = replay(engine_config, signer, &mut store, &data, &mut |_, _| {})?;
     let next = engine.tip().height() + 1;
     let mut candidates = Vec::new();
     for id in engine.wanted_candidates() {
@@ -115,4 +98,37 @@ pub(super) fn open(home: &Home, config: &Config) -> Result<Opened, RunError> {
         }
     }
     Ok(Opened { genesis, node_key, validator_key, engine, store, pending, candidates, seed })
+}
+
+/// An engine that stands where the store ends: the stored state, and every later block of the log executed and compared
+/// with its header and certificate. `progress` hears of the height reached and the last one.
+pub(super) fn replay<D: Dir>(
+    config: EngineConfig,
+    signer: SignerState,
+    store: &mut Store<D>,
+    data: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Engine, Pending), RunError> {
+    let mut leaves = Vec::new();
+    store.load_leaves(|key, value| leaves.push((key.to_vec(), value.to_vec())))?;
+    let mut engine = Engine::new(config, Recovered { leaves, signer })?;
+    let mut pending = Pending::default();
+    let last = store.last_commit_height();
+    for height in store.state_height() + 1..=last {
+        progress(height, last);
+        let unreadable = || RunError::Unreadable { height, data: data.to_owned() };
+        let stored = store.block(height)?.ok_or_else(unreadable)?;
+        let block = Block::decode(&stored.block).map_err(|_| unreadable())?;
+        let commit: Commit =
+            codec::decode(&stored.certificate, MAX_COMMIT_BYTES).map_err(|_| unreadable())?;
+        let leaves = engine.replay(&block, &commit).map_err(|error| RunError::Replay {
+            height,
+            error,
+            data: data.to_owned(),
+        })?;
+        let tx_ids: Vec<_> = block.txs.iter().map(|tx| trustnet_engine::mempool::tx_id(tx)).collect();
+        super::engine_thread::note_txs(store, height, &tx_ids);
+        pending.add(height, leaves, &tx_ids, 0);
+    }
+    Ok((engine, pending))
 }
