@@ -76,7 +76,7 @@ impl Opened {
             Some(path) => File::open(path)?.take(PROBE as u64).read_to_end(&mut bytes)?,
             None => {
                 self.file.seek(SeekFrom::Start(table.data_start() * SECTOR))?;
-                self.file.by_ref().take(PROBE as u64).read_to_end(&mut bytes)?
+                (&self.file).take(PROBE as u64).read_to_end(&mut bytes)?
             }
         };
         Ok(Content::of(&bytes))
