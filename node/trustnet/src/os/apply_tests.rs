@@ -11,7 +11,12 @@ struct Machine {
 impl Machine {
     fn new(toml: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        for path in ["media", "root/sys/class/net/eth0/device", "root/sys/class/net/lo", "root/sys/class/net/wlan0/device"] {
+        for path in [
+            "media",
+            "root/sys/class/net/eth0/device",
+            "root/sys/class/net/lo",
+            "root/sys/class/net/wlan0/device",
+        ] {
             fs::create_dir_all(dir.path().join(path)).unwrap();
         }
         fs::create_dir_all(dir.path().join("root/sys/class/net/wlan0/wireless")).unwrap();
@@ -39,7 +44,9 @@ impl Machine {
 
 #[test]
 fn applied_twice_nothing_changes_the_second_time() {
-    let machine = Machine::new(&format!("hostname = \"a\"\n[ssh]\nkeys = [\"{KEY}\"]\n[wifi]\nssid = \"x\"\npassword = \"12345678\"\n"));
+    let machine = Machine::new(&format!(
+        "hostname = \"a\"\n[ssh]\nkeys = [\"{KEY}\"]\n[wifi]\nssid = \"x\"\npassword = \"12345678\"\n"
+    ));
     let first = machine.apply();
     assert!(first.failed.is_empty() && first.mistakes.is_empty(), "{first:?}");
     assert!(first.changed.contains(&"etc/hostname"));
@@ -60,8 +67,14 @@ fn mistakes_are_reported_and_the_rest_is_applied() {
     let applied = machine.apply();
     assert_eq!(applied.mistakes.len(), 2, "the name, and nobody can log in: {applied:?}");
     let report = machine.read("run/trustnet/report.txt");
-    assert!(report.contains("trustnet.toml:1:12: hostname must be a text in quotes; the name is made"), "{report}");
-    assert!(report.contains("trustnet.toml: there is no valid SSH key in [ssh] keys; nobody can log in"), "{report}");
+    assert!(
+        report.contains("trustnet.toml:1:12: hostname must be a text in quotes; the name is made"),
+        "{report}"
+    );
+    assert!(
+        report.contains("trustnet.toml: there is no valid SSH key in [ssh] keys; nobody can log in"),
+        "{report}"
+    );
     assert!(machine.read("etc/conf.d/syslog").contains("-R 1.2.3.4:514"));
     assert!(machine.read("etc/network/interfaces").contains("auto eth0"));
     assert!(!machine.read("etc/network/interfaces").contains("wlan0"));
@@ -84,7 +97,11 @@ fn without_a_medium_the_defaults_apply() {
     assert!(applied.failed.is_empty(), "{applied:?}");
     assert_eq!(machine.read("etc/hostname"), "trustnet\n");
     // The service's note names it.
-    fs::write(machine.root().join("run/trustnet/media"), format!("{}\n", machine.dir.path().join("media").display())).unwrap();
+    fs::write(
+        machine.root().join("run/trustnet/media"),
+        format!("{}\n", machine.dir.path().join("media").display()),
+    )
+    .unwrap();
     assert_eq!(media(None, &machine.root()), Some(machine.dir.path().join("media")));
 }
 
@@ -94,7 +111,8 @@ fn the_name_comes_from_the_key_of_the_home_or_of_the_one_in_the_making() {
     for dir in [".new-keys", "config"] {
         let dir = machine.root().join(NODE_HOME).join(dir);
         fs::create_dir_all(&dir).unwrap();
-        fs::write(dir.join("node.key.pub"), format!("trustnet-public-v1 node {}\n", "c0de".repeat(16))).unwrap();
+        fs::write(dir.join("node.key.pub"), format!("trustnet-public-v1 node {}\n", "c0de".repeat(16)))
+            .unwrap();
         machine.apply();
         assert_eq!(machine.read("etc/hostname"), "trustnet-c0de\n");
         fs::remove_dir_all(&dir).unwrap();

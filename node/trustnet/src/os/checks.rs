@@ -89,8 +89,10 @@ pub fn ssh_key(text: &str) -> Result<String, String> {
         return Err(format!("this is no SSH key: it is longer than {MAX_SSH_KEY} characters"));
     }
     if text.contains("PRIVATE KEY") {
-        return Err("this is a PRIVATE key, which belongs on no other machine; take the line from the .pub file"
-            .to_owned());
+        return Err(
+            "this is a PRIVATE key, which belongs on no other machine; take the line from the .pub file"
+                .to_owned(),
+        );
     }
     let mut words = text.split_whitespace();
     let (Some(kind), Some(blob)) = (words.next(), words.next()) else {
@@ -102,7 +104,8 @@ pub fn ssh_key(text: &str) -> Result<String, String> {
             shown(kind)
         ));
     }
-    let bytes = BASE64.decode(blob).map_err(|_| "the key's second word is damaged (not base64)".to_owned())?;
+    let bytes =
+        BASE64.decode(blob).map_err(|_| "the key's second word is damaged (not base64)".to_owned())?;
     // A key begins with its own type: a length of four bytes, then the name.
     let named = bytes.get(4..4 + kind.len()) == Some(kind.as_bytes())
         && bytes.get(..4) == Some((kind.len() as u32).to_be_bytes().as_slice());
@@ -122,7 +125,10 @@ pub fn ssh_key(text: &str) -> Result<String, String> {
 /// An address of this machine with its prefix, as `192.168.1.20/24`.
 pub fn cidr(text: &str) -> Result<Cidr, String> {
     let wrong = |what: &str| {
-        Err(format!("{} is not an address with its network: {what}; expected as \"192.168.1.20/24\"", shown(text)))
+        Err(format!(
+            "{} is not an address with its network: {what}; expected as \"192.168.1.20/24\"",
+            shown(text)
+        ))
     };
     let Some((addr, prefix)) = text.split_once('/') else { return wrong("there is no /") };
     let Ok(addr) = addr.parse::<IpAddr>() else { return wrong("the part before / is no IP address") };
@@ -207,9 +213,9 @@ pub fn join(text: &str) -> Result<String, String> {
 
 /// A node to connect to.
 pub fn peer(text: &str) -> Result<Peer, String> {
-    let peer: Peer = text.parse().map_err(|_| {
-        format!("{} is not as \"<64 hex node id>@192.168.1.21:26656\"", shown(text))
-    })?;
+    let peer: Peer = text
+        .parse()
+        .map_err(|_| format!("{} is not as \"<64 hex node id>@192.168.1.21:26656\"", shown(text)))?;
     let harmless = |c: char| c.is_ascii_alphanumeric() || "-._:[]@".contains(c);
     if !text.chars().all(harmless) {
         return Err(format!("{} holds a character that no address has", shown(text)));

@@ -1,12 +1,15 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
-pub const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBevEw3XEJRFZfuLwLzRM9UGyHXvLCSWpF1YnBC9Jv6B me@laptop";
+pub const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBevEw3XEJRFZfuLwLzRM9UGyHXvLCSWpF1YnBC9Jv6B me@laptop";
 
 #[test]
 fn host_names_are_one_label_in_lower_case() {
     assert_eq!(hostname("Kitchen-2").unwrap(), "kitchen-2");
-    for bad in ["", "-a", "a-", "a.b", "a b", "a\nb", "a;reboot", "$(id)", "küche", "localhost", &"a".repeat(64)] {
+    for bad in
+        ["", "-a", "a-", "a.b", "a b", "a\nb", "a;reboot", "$(id)", "küche", "localhost", &"a".repeat(64)]
+    {
         assert!(hostname(bad).is_err(), "{bad:?}");
     }
 }
@@ -53,9 +56,19 @@ fn addresses_carry_their_network() {
     assert_eq!(cidr("2001:db8::5/64").unwrap().prefix, 64);
     assert!(cidr("10.0.0.1/31").is_ok(), "point to point");
     for bad in [
-        "192.168.1.20", "192.168.1.300/24", "192.168.1.20/33", "192.168.1.20/+24", "192.168.1.0/24",
-        "192.168.1.255/24", "127.0.0.1/8", "224.0.0.1/24", "0.0.0.0/24", "::/64", "1.2.3.4/24\n\tup reboot",
-        "1.2.3.4/0", "255.255.255.255/32",
+        "192.168.1.20",
+        "192.168.1.300/24",
+        "192.168.1.20/33",
+        "192.168.1.20/+24",
+        "192.168.1.0/24",
+        "192.168.1.255/24",
+        "127.0.0.1/8",
+        "224.0.0.1/24",
+        "0.0.0.0/24",
+        "::/64",
+        "1.2.3.4/24\n\tup reboot",
+        "1.2.3.4/0",
+        "255.255.255.255/32",
     ] {
         assert!(cidr(bad).is_err(), "{bad:?}");
     }
@@ -116,7 +129,20 @@ fn a_log_server_is_host_and_port_and_no_option() {
     ] {
         assert_eq!(remote_log(text).unwrap(), expected);
     }
-    for bad in ["", "a b", "x:0", "x:99999", "x:+5", "x\" -O /etc/passwd", "$(id):5", "`id`", "-x", "a..b", "[x]:5", "x\n"] {
+    for bad in [
+        "",
+        "a b",
+        "x:0",
+        "x:99999",
+        "x:+5",
+        "x\" -O /etc/passwd",
+        "$(id):5",
+        "`id`",
+        "-x",
+        "a..b",
+        "[x]:5",
+        "x\n",
+    ] {
         assert!(remote_log(bad).is_err(), "{bad:?}");
     }
 }

@@ -45,11 +45,11 @@ pub fn advance(disk_path: &Path, part: Option<&Path>) -> io::Result<String> {
 /// There is none, or the disk cannot be read or written.
 pub fn complete(disk_path: &Path, part: Option<&Path>) -> io::Result<String> {
     let mut disk = Opened::open(disk_path)?;
-    let table = Disk::read(&disk.sector, disk.sectors).map_err(|refusal| io::Error::other(refusal.to_string()))?;
+    let table =
+        Disk::read(&disk.sector, disk.sectors).map_err(|refusal| io::Error::other(refusal.to_string()))?;
     let content = disk.content(&table, part)?;
-    let entry = table
-        .completed(content)
-        .ok_or_else(|| io::Error::other("no data partition is being made on it"))?;
+    let entry =
+        table.completed(content).ok_or_else(|| io::Error::other("no data partition is being made on it"))?;
     disk.write_entry(entry)?;
     Ok("done".to_owned())
 }
@@ -76,7 +76,7 @@ impl Opened {
             Some(path) => File::open(path)?.take(PROBE as u64).read_to_end(&mut bytes)?,
             None => {
                 self.file.seek(SeekFrom::Start(table.data_start() * SECTOR))?;
-                self.file.by_ref().take(PROBE as u64).read_to_end(&mut bytes)?
+                (&self.file).take(PROBE as u64).read_to_end(&mut bytes)?
             }
         };
         Ok(Content::of(&bytes))

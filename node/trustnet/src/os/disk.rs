@@ -158,22 +158,22 @@ impl fmt::Display for Refusal {
                 f,
                 "the disk is not a TrustNet image (disk id {id:08x}, not {DISK_ID:08x}), so it was left alone"
             ),
-            Self::NoBootPartition => write!(f, "the disk's first partition is not as TrustNet's images have it"),
+            Self::NoBootPartition => {
+                write!(f, "the disk's first partition is not as TrustNet's images have it")
+            }
             Self::OtherPartitions => {
                 write!(f, "the disk has other partitions that TrustNet did not make, so it was left alone")
             }
-            Self::NoRoom => write!(
-                f,
-                "fewer than 64 MiB are free after the boot partition; use a larger card or disk"
-            ),
+            Self::NoRoom => {
+                write!(f, "fewer than 64 MiB are free after the boot partition; use a larger card or disk")
+            }
             Self::Foreign => write!(
                 f,
                 "the second partition holds something that TrustNet did not make, so it was left alone"
             ),
-            Self::LargerBefore => write!(
-                f,
-                "the data partition was made on a larger disk than this one, so it was left alone"
-            ),
+            Self::LargerBefore => {
+                write!(f, "the data partition was made on a larger disk than this one, so it was left alone")
+            }
         }
     }
 }

@@ -136,7 +136,8 @@ fn the_content_is_judged_by_the_real_superblock() {
     let image = dir.path().join("fs");
     let made = |label: &str| {
         std::fs::File::create(&image).unwrap().set_len(16 * 1024 * 1024).unwrap();
-        let status = std::process::Command::new("mkfs.ext4").args(["-q", "-F", "-L", label]).arg(&image).status();
+        let status =
+            std::process::Command::new("mkfs.ext4").args(["-q", "-F", "-L", label]).arg(&image).status();
         status.is_ok_and(|status| status.success()).then(|| Content::of(&std::fs::read(&image).unwrap()))
     };
     let Some(ours) = made("TRUSTNET-DATA") else {

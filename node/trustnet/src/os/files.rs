@@ -108,7 +108,8 @@ fn interfaces(settings: &Settings, facts: &Facts) -> String {
     if settings.wifi.is_some() {
         cards.push(WIRELESS);
     }
-    let private_card = if facts.wired.is_empty() && settings.wifi.is_some() { WIRELESS } else { private_card };
+    let private_card =
+        if facts.wired.is_empty() && settings.wifi.is_some() { WIRELESS } else { private_card };
     let fixed_card = if settings.wifi.is_some() { WIRELESS } else { cards[0] };
     let private = match settings.network.ula {
         Ula::Off => None,
@@ -116,9 +117,13 @@ fn interfaces(settings: &Settings, facts: &Facts) -> String {
         Ula::FromKey => facts.node_key.map(|key| private_address(&key)),
     };
     let nodes_only = |card: &str| {
-        matches!(settings.network.ula, Ula::Fixed(_)) && wired > 1 && card == private_card && card != fixed_card
+        matches!(settings.network.ula, Ula::Fixed(_))
+            && wired > 1
+            && card == private_card
+            && card != fixed_card
     };
-    let mut text = String::from("# Written by `trustnet os apply` at each start.\nauto lo\niface lo inet loopback\n");
+    let mut text =
+        String::from("# Written by `trustnet os apply` at each start.\nauto lo\niface lo inet loopback\n");
     for card in cards {
         let _ = write!(text, "\nauto {card}\n");
         let address = settings.network.address.filter(|_| card == fixed_card);

@@ -78,10 +78,13 @@ fn wifi_takes_the_fixed_address_and_without_a_cable_the_private_one() {
     let toml = "[network]\naddress = \"10.0.0.2/24\"\nula = \"fd00::1/64\"\n[wifi]\nssid = \"a\"\npassword = \"12345678\"\n";
     let files = made(toml, &facts(&[]));
     let interfaces = text(&files, "etc/network/interfaces");
-    assert!(interfaces.ends_with(
-        "auto wlan0\niface wlan0 inet static\n\taddress 10.0.0.2\n\tnetmask 255.255.255.0\n\
+    assert!(
+        interfaces.ends_with(
+            "auto wlan0\niface wlan0 inet static\n\taddress 10.0.0.2\n\tnetmask 255.255.255.0\n\
          iface wlan0 inet6 static\n\taddress fd00::1\n\tnetmask 64\n"
-    ), "{interfaces}");
+        ),
+        "{interfaces}"
+    );
 }
 
 #[test]
@@ -118,7 +121,10 @@ fn only_wifis_file_holds_the_password() {
 #[test]
 fn the_registry_opens_its_ports_only_when_enabled() {
     let files = made("[registry]\nenabled = true\n", &facts(&[]));
-    assert_eq!(text(&files, "etc/nftables.d/registry.nft"), "add element inet trustnet registry_ports { 8000, 8053 }\n");
+    assert_eq!(
+        text(&files, "etc/nftables.d/registry.nft"),
+        "add element inet trustnet registry_ports { 8000, 8053 }\n"
+    );
     assert!(matches!(files["etc/conf.d/trustnet-registry"], File::Text { .. }));
 }
 

@@ -160,7 +160,9 @@ fn provision_command(args: &ProvisionArgs, globals: &Globals) -> Result<(), CliE
     note_for_motd(root, result.as_ref().err());
     match result? {
         provision::Outcome::Present => Ok(()),
-        provision::Outcome::Made => globals.output().text(&format!("made the node's home in {}", home.display())),
+        provision::Outcome::Made => {
+            globals.output().text(&format!("made the node's home in {}", home.display()))
+        }
         provision::Outcome::KeysOnly => {
             globals.output().text("made the node's keys; it joins its network once there is a connection")
         }

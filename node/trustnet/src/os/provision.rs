@@ -47,12 +47,7 @@ pub enum Outcome {
 ///
 /// # Errors
 /// What stands in the way, with a next step. The home is as before, or further on the same way.
-pub fn provision(
-    root: &Path,
-    node: &Node,
-    media: Option<&Path>,
-    offline: bool,
-) -> Result<Outcome, CliError> {
+pub fn provision(root: &Path, node: &Node, media: Option<&Path>, offline: bool) -> Result<Outcome, CliError> {
     let home = Home::at(root);
     if home.exists() {
         clean(root);
@@ -84,9 +79,8 @@ pub fn provision(
     if offline && genesis_file.is_none() && !node.join.is_empty() {
         return Ok(Outcome::KeysOnly);
     }
-    let name = node.name.clone().unwrap_or_else(|| {
-        format!("node-{}", &node_keys.node.public().to_string()[..8])
-    });
+    let name =
+        node.name.clone().unwrap_or_else(|| format!("node-{}", &node_keys.node.public().to_string()[..8]));
     let (genesis, peers) = network(node, genesis_file.as_deref(), &name, &node_keys, offline)?;
     let config = match folder.as_ref().map(|dir| dir.join("config.toml")).filter(|path| path.exists()) {
         Some(path) => Config::load(&path).map_err(CliError::failed)?,
@@ -179,13 +173,21 @@ fn given_keys(dir: &Path, from: &Path) -> Result<NodeKeys, CliError> {
         }
         Err(CliError::damaged(format!("{} holds a {found} key, not a {role} key", path.display())))
     };
-    let keys = NodeKeys { node: read(Role::Node)?, validator: read(Role::Validator)?, operator: read(Role::Operator)? };
+    let keys = NodeKeys {
+        node: read(Role::Node)?,
+        validator: read(Role::Validator)?,
+        operator: read(Role::Operator)?,
+    };
     save_keys(dir, keys)
 }
 
 fn load_keys(dir: &Path) -> Result<NodeKeys, CliError> {
     let load = |role: Role| Ok::<_, CliError>(keys::load(&dir.join(role.file_name()), Some(role))?.1);
-    Ok(NodeKeys { node: load(Role::Node)?, validator: load(Role::Validator)?, operator: load(Role::Operator)? })
+    Ok(NodeKeys {
+        node: load(Role::Node)?,
+        validator: load(Role::Validator)?,
+        operator: load(Role::Operator)?,
+    })
 }
 
 fn save_keys(dir: &Path, keys: NodeKeys) -> Result<NodeKeys, CliError> {

@@ -81,7 +81,9 @@ fn what_is_left_of_a_node_is_never_replaced() {
     let key = fs::read(home.key_file(Role::Validator)).unwrap();
     // The settings are gone, keys and data are there.
     fs::remove_file(home.config_file()).unwrap();
-    assert!(provision(dir.path(), &node(), None, true).unwrap_err().message.contains("holds parts of a node"));
+    assert!(
+        provision(dir.path(), &node(), None, true).unwrap_err().message.contains("holds parts of a node")
+    );
     assert_eq!(fs::read(home.key_file(Role::Validator)).unwrap(), key);
     // Only the data are left.
     fs::remove_dir_all(home.config_dir()).unwrap();
@@ -126,11 +128,23 @@ fn given_keys_that_are_wrong_make_nothing() {
     let config = media.path().join("node-1/config");
     let given = Node { keys: Some("node-1".into()), ..node() };
     let (dir, home) = home();
-    assert!(provision(dir.path(), &given, None, true).unwrap_err().message.contains("boot medium was not found"));
+    assert!(
+        provision(dir.path(), &given, None, true).unwrap_err().message.contains("boot medium was not found")
+    );
     let absent = Node { keys: Some("node-9".into()), ..node() };
-    assert!(provision(dir.path(), &absent, Some(media.path()), true).unwrap_err().message.contains("not on the boot medium"));
+    assert!(
+        provision(dir.path(), &absent, Some(media.path()), true)
+            .unwrap_err()
+            .message
+            .contains("not on the boot medium")
+    );
     fs::copy(config.join("node.key"), config.join("operator.key")).unwrap();
-    assert!(provision(dir.path(), &given, Some(media.path()), true).unwrap_err().message.contains("not a operator key"));
+    assert!(
+        provision(dir.path(), &given, Some(media.path()), true)
+            .unwrap_err()
+            .message
+            .contains("not a operator key")
+    );
     assert!(!home.exists());
 }
 
@@ -159,5 +173,7 @@ fn a_genesis_on_the_medium_with_peers_needs_nobody() {
     // Peers alone do not say which chain.
     let lost = Node { peers: vec![peer], ..node() };
     let other = tempfile::tempdir().unwrap();
-    assert!(provision(other.path(), &lost, None, true).unwrap_err().message.contains("needs the chain's genesis"));
+    assert!(
+        provision(other.path(), &lost, None, true).unwrap_err().message.contains("needs the chain's genesis")
+    );
 }

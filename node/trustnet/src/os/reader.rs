@@ -91,8 +91,7 @@ impl<'a> Reader<'a> {
     ) -> Vec<T> {
         let Some((value, span)) = self.get(section, key) else { return Vec::new() };
         let DeValue::Array(values) = value else {
-            let problem =
-                format!("{} must be a list of texts in quotes, as [\"...\"]", section.path(key));
+            let problem = format!("{} must be a list of texts in quotes, as [\"...\"]", section.path(key));
             self.add(&span, problem, "it is left out");
             return Vec::new();
         };

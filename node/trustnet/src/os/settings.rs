@@ -115,8 +115,7 @@ pub fn parse(bytes: &[u8]) -> (Settings, Vec<Mistake>) {
         mistakes.push(Mistake { line, column, problem, instead: "values with it are left out".to_owned() });
     }
     let (mut reader, table) = Reader::parse(&text);
-    let root =
-        reader.root(&table, &["hostname", "ssh", "network", "wifi", "node", "log", "registry"]);
+    let root = reader.root(&table, &["hostname", "ssh", "network", "wifi", "node", "log", "registry"]);
     let settings = read(&mut reader, root);
     mistakes.append(&mut reader.mistakes);
     mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));

@@ -68,8 +68,14 @@ fn an_empty_or_missing_file_is_no_mistake() {
 #[test]
 fn each_kind_of_mistake_has_its_place_and_costs_only_itself() {
     for (line, expected) in [
-        ("hostnme = \"a\"", "2:1: there is no setting `hostnme` before the first section; did you mean `hostname`?"),
-        ("zzzzzzzzzz = 1", "2:1: there is no setting `zzzzzzzzzz` before the first section (known: hostname,"),
+        (
+            "hostnme = \"a\"",
+            "2:1: there is no setting `hostnme` before the first section; did you mean `hostname`?",
+        ),
+        (
+            "zzzzzzzzzz = 1",
+            "2:1: there is no setting `zzzzzzzzzz` before the first section (known: hostname,",
+        ),
         ("hostname = 5", "2:12: hostname must be a text in quotes; the name is made from"),
         ("hostname = \"a b\"", "2:12: hostname: \"a b\" is not a host name"),
         ("hostname = kitchen", "2:"),
@@ -77,7 +83,10 @@ fn each_kind_of_mistake_has_its_place_and_costs_only_itself() {
         ("ssh = 5", "2:7: `ssh` must be a section: [ssh]"),
         ("ssh.keys = \"x\"", "2:12: ssh.keys must be a list of texts"),
         ("ssh.keys = [\"x\", 7]", "2:13: ssh.keys: \"x\" is no SSH key"),
-        ("network.address = \"1.2.3.4\"", "2:19: network.address: \"1.2.3.4\" is not an address with its network"),
+        (
+            "network.address = \"1.2.3.4\"",
+            "2:19: network.address: \"1.2.3.4\" is not an address with its network",
+        ),
         ("network.gateway = \"1.2.3.4\"", "2:19: network.gateway: a gateway is used only together"),
         ("network.dns = [\"dns.lan\"]", "2:16: network.dns: \"dns.lan\" is no IP address"),
         ("network.ula = 1", "2:15: network.ula must be true or false"),
@@ -92,7 +101,8 @@ fn each_kind_of_mistake_has_its_place_and_costs_only_itself() {
         ("[netwrk]", "2:2: there is no setting `netwrk` before the first section; did you mean `network`?"),
     ] {
         let text = format!("# comment\n{line}\n[node]\ngenesis = \"good.json\"\n");
-        let (settings, mistakes) = read(&text.replace("[node]\n", if line.starts_with("node.") { "\n[log]\n" } else { "[node]\n" }));
+        let (settings, mistakes) =
+            read(&text.replace("[node]\n", if line.starts_with("node.") { "\n[log]\n" } else { "[node]\n" }));
         assert!(!mistakes.is_empty(), "{line}");
         assert!(mistakes[0].starts_with(expected), "{line}: {mistakes:#?}");
         if !line.starts_with("node.") {
@@ -122,7 +132,10 @@ fn the_good_keys_of_a_list_stay() {
     let (settings, mistakes) = read(&format!("[ssh]\nkeys = [\n  \"{KEY}\",\n  \"rubbish\",\n]\n"));
     assert_eq!(settings.ssh_keys, [KEY]);
     assert_eq!(mistakes.len(), 1);
-    assert!(mistakes[0].starts_with("4:3: ") && mistakes[0].ends_with("this entry is left out"), "{mistakes:?}");
+    assert!(
+        mistakes[0].starts_with("4:3: ") && mistakes[0].ends_with("this entry is left out"),
+        "{mistakes:?}"
+    );
     let many = vec![format!("\"{KEY}\""); 70].join(",");
     let (settings, mistakes) = read(&format!("[ssh]\nkeys = [{many}]\n"));
     assert_eq!((settings.ssh_keys.len(), mistakes.len()), (64, 1));
@@ -140,11 +153,16 @@ fn a_gateway_must_be_in_the_network_of_the_address() {
 
 #[test]
 fn a_bad_password_never_opens_the_network_and_never_shows() {
-    for line in ["password = \"geheim\"", "password = geheim123", "password = 12345678", "password = \"geheim123"] {
+    for line in
+        ["password = \"geheim\"", "password = geheim123", "password = 12345678", "password = \"geheim123"]
+    {
         let (settings, mistakes) = read(&format!("[wifi]\nssid = \"home\"\n{line}\n"));
         assert_eq!(settings.wifi, None, "{line}");
         assert!(!mistakes.is_empty(), "{line}");
-        assert!(!mistakes.iter().any(|line| line.contains("geheim") || line.contains("1234")), "{mistakes:?}");
+        assert!(
+            !mistakes.iter().any(|line| line.contains("geheim") || line.contains("1234")),
+            "{mistakes:?}"
+        );
     }
     let (settings, _) = read("[wifi]\nssid = \"home\"\npassword = \"geheim123\"\n");
     assert!(!format!("{settings:?}").contains("geheim"));
@@ -169,8 +187,31 @@ fn files_that_are_no_text_are_named_as_that() {
 fn no_bytes_make_it_panic() {
     let mut seed = 1_u32;
     let pieces: Vec<&[u8]> = vec![
-        b"[", b"]", b"=", b"\"", b"'", b"\n", b"[wifi]", b"ssid", b"password = \"x", b"\"\"\"", b"keys = [", b",", b"{",
-        b"}", b"#", b"\xff", b"\xc3", "ä".as_bytes(), b"hostname = ", b"true", b"1979-05-27", b"0x", b".", b"\\u", b"\r",
+        b"[",
+        b"]",
+        b"=",
+        b"\"",
+        b"'",
+        b"\n",
+        b"[wifi]",
+        b"ssid",
+        b"password = \"x",
+        b"\"\"\"",
+        b"keys = [",
+        b",",
+        b"{",
+        b"}",
+        b"#",
+        b"\xff",
+        b"\xc3",
+        "ä".as_bytes(),
+        b"hostname = ",
+        b"true",
+        b"1979-05-27",
+        b"0x",
+        b".",
+        b"\\u",
+        b"\r",
     ];
     for _ in 0..20_000 {
         let mut text = Vec::new();

@@ -117,7 +117,9 @@ async fn feed(device: &Path) -> Result<(), CliError> {
             file.write_all(b"\0").map_err(|error| failed("feed", &error))?;
         } else if !given_up {
             given_up = true;
-            eprintln!("trustnet: no program could be started for a minute; the watchdog restarts the machine");
+            eprintln!(
+                "trustnet: no program could be started for a minute; the watchdog restarts the machine"
+            );
         }
     }
     if !given_up {
