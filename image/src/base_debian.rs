@@ -1,7 +1,7 @@
 //! The base `debian`: a userland shaped like Alpine's, assembled from Debian's arm64 packages, for machines that cannot
 //! reach Alpine's mirrors. It takes the very same overlay.
 //!
-//! Debian's OpenRC comes without most services, so stand-ins with Alpine's names are in `image/base-debian/root`.
+//! Debian's `OpenRC` comes without most services, so stand-ins with Alpine's names are in `image/base-debian/root`.
 
 use std::path::Path;
 

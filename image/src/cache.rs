@@ -108,7 +108,7 @@ impl Cache {
         if self.offline {
             return Err(FetchError::Offline(path));
         }
-        let bytes = download(url, screen)?;
+        let bytes = download(url, *screen)?;
         let found = sha256_hex(&bytes);
         if found != sha256 {
             return Err(FetchError::WrongHash { url: url.into(), found, expected: sha256.into() });
@@ -125,7 +125,7 @@ impl Cache {
         if self.offline {
             return Err(FetchError::Offline(PathBuf::from(url)));
         }
-        download(url, screen)
+        download(url, *screen)
     }
 
     fn keep(&self, path: &Path, bytes: &[u8]) -> Result<(), FetchError> {
@@ -148,7 +148,7 @@ impl Cache {
     }
 }
 
-fn download(url: &str, screen: &Screen) -> Result<Vec<u8>, FetchError> {
+fn download(url: &str, screen: Screen) -> Result<Vec<u8>, FetchError> {
     let network = |why: String| FetchError::Network { url: url.into(), why };
     let agent: ureq::Agent =
         ureq::Agent::config_builder().timeout_connect(Some(CONNECT_TIMEOUT)).build().into();

@@ -77,13 +77,12 @@ impl<'a> Archive<'a> {
     }
 
     /// The packages that pins name. One that the mirror has dropped is replaced by its successor from the signed
-    /// index, loudly; then the second value holds the pins as they are now.
+    /// index, loudly.
     ///
     /// # Errors
     /// [`DebianError`].
-    pub fn packages(&self, pins: &[Pin]) -> Result<(Vec<(Pin, Vec<u8>)>, bool), DebianError> {
+    pub fn packages(&self, pins: &[Pin]) -> Result<Vec<(Pin, Vec<u8>)>, DebianError> {
         let mut index = None;
-        let mut replaced = false;
         let mut packages = Vec::new();
         for pin in pins {
             match self.package(pin) {
@@ -100,12 +99,11 @@ impl<'a> Archive<'a> {
                     ));
                     let bytes = self.package(&now)?;
                     packages.push((now, bytes));
-                    replaced = true;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok((packages, replaced))
+        Ok(packages)
     }
 
     /// Debian's index for arm64, its signature checked.

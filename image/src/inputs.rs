@@ -63,7 +63,7 @@ impl Inputs {
         let lock = sources.repository.join("image/debian.lock");
         let text = std::fs::read_to_string(&lock).map_err(|why| BuildError::Read { path: lock, why })?;
         let pins = lock::parse(&text)?;
-        let (packages, _) = Archive::new(&sources.mirror, &sources.cache, screen).packages(&pins)?;
+        let packages = Archive::new(&sources.mirror, &sources.cache, screen).packages(&pins)?;
         let base = base_debian::assemble(&packages, &sources.repository.join("image/base-debian"))?;
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let time = source_time(&sources.repository);

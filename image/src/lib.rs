@@ -1,4 +1,6 @@
-//! Builds TrustNet's images: rootless, from pinned inputs, the same bytes every time.
+//! Builds the images of `TrustNet`: rootless, from pinned inputs, the same bytes every time.
+
+#![allow(clippy::format_collect, clippy::format_push_string, reason = "short texts, made once an image")]
 
 pub mod archive;
 pub mod base_debian;

@@ -132,7 +132,7 @@ impl Modules {
             };
             let (Some(name), Node::File(content)) = (name_of(place), &entry.node) else { continue };
             let unreadable = |why: String| ModuleError::Unreadable { name: place.into(), why };
-            let content = if place.ends_with(".xz") {
+            let content = if place.ends_with(".ko.xz") {
                 unpack(content).map_err(|e| unreadable(e.to_string()))?
             } else {
                 content.clone()

@@ -70,7 +70,7 @@ pub fn block_map(image: &[u8]) -> String {
     text(&sum)
 }
 
-/// Everything that is in the image, as CycloneDX 1.5: packages with their hashes, crates with their licences.
+/// Everything that is in the image, as `CycloneDX` 1.5: packages with their hashes, crates with their licences.
 #[must_use]
 pub fn sbom(version: &str, pins: &[Pin], crates: &[(String, String, String)]) -> Value {
     let packages = pins.iter().map(|pin| {

@@ -76,8 +76,7 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
         let sbom = outputs::sbom(&inputs.version, &inputs.pins, &crates);
         let overlay = tar_gz(&inputs.overlay)?;
         let sums = [(&name, &image), (&packed_name, &packed)];
-        let sums: String =
-            sums.iter().map(|(name, bytes)| format!("{}  {name}\n", sha256_hex(bytes))).collect();
+        let sums: String = sums.map(|(name, bytes)| format!("{}  {name}\n", sha256_hex(bytes))).concat();
         files.extend([
             (beside(".zst"), packed),
             (beside(".sha256"), sums.into_bytes()),
@@ -125,7 +124,7 @@ fn size(bytes: usize) -> String {
     match bytes {
         0..10_000 => format!("{bytes} B"),
         10_000..10_000_000 => format!("{} kB", bytes / 1_000),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
     }
 }
 

@@ -15,7 +15,7 @@ use trustnet_image::inputs::Sources;
 use trustnet_image::lock;
 use trustnet_image::screen::Screen;
 
-/// Builds TrustNet's SD-card and VM images, writes cards, and runs VMs.
+/// Builds SD-card and VM images, writes cards, and runs VMs.
 #[derive(Parser)]
 #[command(name = "trustnet-image", version, arg_required_else_help = true)]
 #[command(

@@ -118,7 +118,7 @@ pub fn run(command: &VmCommand) -> Result<(), Failure> {
         VmCommand::Start(args) => {
             let (folder, screen) = (folder(args.folder.as_ref()), Screen::stderr());
             let machine = Machine::load(&folder, &args.name)?;
-            start(&machine, &folder, &screen)
+            start(&machine, &folder, screen)
         }
         VmCommand::Stop(args) => {
             let folder = folder(args.folder.as_ref());
@@ -197,12 +197,12 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
         created.machine.start(&folder)?;
     }
     for created in &created {
-        start(&created.machine, &folder, &screen)?;
+        start(&created.machine, &folder, screen)?;
     }
     Ok(())
 }
 
-fn start(machine: &Machine, folder: &std::path::Path, screen: &Screen) -> Result<(), Failure> {
+fn start(machine: &Machine, folder: &std::path::Path, screen: Screen) -> Result<(), Failure> {
     machine.start(folder)?;
     screen.note(&format!("waiting for {}", machine.name));
     let took = machine.wait_for_ssh(folder, BOOT_LIMIT)?;

@@ -39,16 +39,17 @@ pub struct Created {
     pub dir: PathBuf,
 }
 
+/// Whatever stood in the way.
+type Failure = Box<dyn std::error::Error>;
+/// Gives the image of a member and the private key that logs in, if one was made.
+type MakeImage<'a> = dyn FnMut(usize) -> Result<(Vec<u8>, Option<PathBuf>), Failure> + 'a;
+
 /// Makes machines in `folder`. `image` gives the disk's content of each, by its place in the plan, and the path of the
 /// private key that logs in, if one was made.
 ///
 /// # Errors
 /// [`VmError`]; then no folder is left.
-pub fn create(
-    folder: &Path,
-    plan: &Plan,
-    image: &mut dyn FnMut(usize) -> Result<(Vec<u8>, Option<PathBuf>), Box<dyn std::error::Error>>,
-) -> Result<Vec<Created>, Box<dyn std::error::Error>> {
+pub fn create(folder: &Path, plan: &Plan, image: &mut MakeImage<'_>) -> Result<Vec<Created>, Failure> {
     let qemu = Qemu::find()?;
     check(folder, plan)?;
     let mut made = Vec::new();
@@ -106,8 +107,8 @@ fn one(
     plan: &Plan,
     index: usize,
     qemu: &Qemu,
-    image: &mut dyn FnMut(usize) -> Result<(Vec<u8>, Option<PathBuf>), Box<dyn std::error::Error>>,
-) -> Result<Created, Box<dyn std::error::Error>> {
+    image: &mut MakeImage<'_>,
+) -> Result<Created, Failure> {
     let (name, number) = plan.members[index].clone();
     let dir = folder.join(&name);
     let disk = |what, path: &Path| {

@@ -29,7 +29,12 @@ fn every_kept_input_passes() {
         let mut inputs: Vec<(String, Vec<u8>)> =
             seeds.into_iter().enumerate().map(|(index, seed)| (format!("seed {index}"), seed)).collect();
         let kept = files("corpus", target.name);
-        assert!(!kept.is_empty(), "{} has no corpus; make one with .ci/fuzz --keep {}", target.name, target.name);
+        assert!(
+            !kept.is_empty(),
+            "{} has no corpus; make one with .ci/fuzz --keep {}",
+            target.name,
+            target.name
+        );
         for path in kept.into_iter().chain(files("failures", target.name)) {
             let input = fs::read(&path).unwrap();
             bytes += input.len() as u64;

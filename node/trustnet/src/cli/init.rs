@@ -69,12 +69,11 @@ pub fn main(args: &InitArgs, globals: &Globals) -> Result<(), CliError> {
     }
     let keys = NodeKeys::generate()?;
     let joined = join(args.genesis.as_deref(), &args.join)?;
-    let (genesis, peers, new_chain) = match joined {
-        Some((genesis, peers)) => (genesis, peers, false),
-        None => {
-            let name = args.name.as_deref().unwrap_or("node-1");
-            (new_genesis(name, &args.owner, args.chain_id.clone(), &keys)?, Vec::new(), true)
-        }
+    let (genesis, peers, new_chain) = if let Some((genesis, peers)) = joined {
+        (genesis, peers, false)
+    } else {
+        let name = args.name.as_deref().unwrap_or("node-1");
+        (new_genesis(name, &args.owner, args.chain_id.clone(), &keys)?, Vec::new(), true)
     };
     let name = match &args.name {
         Some(name) => name.clone(),

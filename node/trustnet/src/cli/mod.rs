@@ -94,7 +94,7 @@ pub enum Command {
     Keys(keys::KeysArgs),
     /// Print a completion script for your shell
     Completions(completions::CompletionsArgs),
-    /// Parts of a TrustNet appliance; its services call them
+    /// Parts of an appliance; its services call them
     #[cfg(unix)]
     #[command(hide = true)]
     Os(crate::os::OsArgs),

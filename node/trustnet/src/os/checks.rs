@@ -64,6 +64,9 @@ fn shown(text: &str) -> String {
 }
 
 /// One label of a host name, in lower case. Out come only a-z, 0-9 and `-`.
+///
+/// # Errors
+/// What is wrong with it, for people.
 pub fn hostname(text: &str) -> Result<String, String> {
     let name = text.to_ascii_lowercase();
     let wrong = |what: &str| Err(format!("{} is not a host name: {what}", shown(text)));
@@ -71,7 +74,7 @@ pub fn hostname(text: &str) -> Result<String, String> {
         return wrong("it must have 1 to 63 characters");
     }
     if let Some(c) = name.chars().find(|c| !c.is_ascii_lowercase() && !c.is_ascii_digit() && *c != '-') {
-        return wrong(&format!("it may hold a-z, 0-9 and -, not {:?}", c));
+        return wrong(&format!("it may hold a-z, 0-9 and -, not {c:?}"));
     }
     if name.starts_with('-') || name.ends_with('-') {
         return wrong("it must not begin or end with -");
@@ -84,6 +87,9 @@ pub fn hostname(text: &str) -> Result<String, String> {
 
 /// A public key as in `authorized_keys`, without options. Out come the type, base64 and a comment of
 /// printable ASCII.
+///
+/// # Errors
+/// What is wrong with it, for people.
 pub fn ssh_key(text: &str) -> Result<String, String> {
     if text.len() > MAX_SSH_KEY {
         return Err(format!("this is no SSH key: it is longer than {MAX_SSH_KEY} characters"));
@@ -123,6 +129,9 @@ pub fn ssh_key(text: &str) -> Result<String, String> {
 }
 
 /// An address of this machine with its prefix, as `192.168.1.20/24`.
+///
+/// # Errors
+/// What is wrong with it, for people.
 pub fn cidr(text: &str) -> Result<Cidr, String> {
     let wrong = |what: &str| {
         Err(format!(
@@ -152,6 +161,9 @@ pub fn cidr(text: &str) -> Result<Cidr, String> {
 }
 
 /// A private IPv6 address with its prefix.
+///
+/// # Errors
+/// What is wrong with it, for people.
 pub fn ula(text: &str) -> Result<Cidr, String> {
     let cidr = cidr(text).map_err(|_| format!("{} is not as \"fd10:1234::1/64\"", shown(text)))?;
     match cidr.addr {
@@ -161,11 +173,17 @@ pub fn ula(text: &str) -> Result<Cidr, String> {
 }
 
 /// An IP address.
+///
+/// # Errors
+/// What is wrong with it, for people.
 pub fn ip(text: &str) -> Result<IpAddr, String> {
     text.parse::<IpAddr>().map_err(|_| format!("{} is no IP address", shown(text)))
 }
 
 /// The name of a wireless network: 1 to 32 bytes of any kind; it is written in hexadecimal.
+///
+/// # Errors
+/// What is wrong with it, for people.
 pub fn ssid(text: &str) -> Result<Vec<u8>, String> {
     match text.len() {
         1..=32 => Ok(text.as_bytes().to_vec()),
@@ -175,6 +193,9 @@ pub fn ssid(text: &str) -> Result<Vec<u8>, String> {
 
 /// A Wi-Fi password: 8 to 63 printable ASCII characters, or a key of 64 hexadecimal digits. A newline
 /// cannot come out. The message never quotes it.
+///
+/// # Errors
+/// What is wrong with it, for people.
 pub fn wifi_password(text: &str) -> Result<String, String> {
     let is_key = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_key && !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
@@ -187,6 +208,9 @@ pub fn wifi_password(text: &str) -> Result<String, String> {
 }
 
 /// A country by two letters.
+///
+/// # Errors
+/// What is wrong with it, for people.
 pub fn country(text: &str) -> Result<String, String> {
     if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         return Ok(text.to_ascii_uppercase());
@@ -195,12 +219,18 @@ pub fn country(text: &str) -> Result<String, String> {
 }
 
 /// The node's name on the ledger.
+///
+/// # Errors
+/// What is wrong with it, for people.
 pub fn node_name(text: &str) -> Result<String, String> {
     shape::check_name(text).map_err(|error| format!("{}: {error}", shown(text)))?;
     Ok(text.to_owned())
 }
 
 /// A node to join: its RPC address.
+///
+/// # Errors
+/// What is wrong with it, for people.
 pub fn join(text: &str) -> Result<String, String> {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "-._:/[]".contains(c);
     let url = text.strip_prefix("http://").unwrap_or(text);
@@ -212,6 +242,9 @@ pub fn join(text: &str) -> Result<String, String> {
 }
 
 /// A node to connect to.
+///
+/// # Errors
+/// What is wrong with it, for people.
 pub fn peer(text: &str) -> Result<Peer, String> {
     let peer: Peer = text
         .parse()
@@ -224,6 +257,9 @@ pub fn peer(text: &str) -> Result<Peer, String> {
 }
 
 /// A path on the boot medium, which it cannot leave.
+///
+/// # Errors
+/// What is wrong with it, for people.
 pub fn path(text: &str) -> Result<String, String> {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "-._/".contains(c);
     let inside = text.split('/').all(|part| part != ".." && !part.starts_with('-'));
@@ -238,6 +274,9 @@ pub fn path(text: &str) -> Result<String, String> {
 }
 
 /// A syslog server: host or address, with or without a port.
+///
+/// # Errors
+/// What is wrong with it, for people.
 pub fn remote_log(text: &str) -> Result<String, String> {
     let wrong = || format!("{} is not as \"192.168.1.5:514\"", shown(text));
     if let Ok(addr) = text.parse::<Ipv6Addr>() {
@@ -253,7 +292,7 @@ pub fn remote_log(text: &str) -> Result<String, String> {
     let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let good = match v6 {
         Some(addr) => addr.parse::<Ipv6Addr>().is_ok(),
-        None => host.len() <= 253 && host.split('.').all(|label| is_label(label)),
+        None => host.len() <= 253 && host.split('.').all(is_label),
     };
     if good { Ok(format!("{host}:{port}")) } else { Err(wrong()) }
 }

@@ -72,13 +72,12 @@ impl Opened {
 
     fn content(&mut self, table: &Disk, part: Option<&Path>) -> io::Result<Content> {
         let mut bytes = Vec::new();
-        match part.filter(|path| path.exists()) {
-            Some(path) => File::open(path)?.take(PROBE as u64).read_to_end(&mut bytes)?,
-            None => {
-                self.file.seek(SeekFrom::Start(table.data_start() * SECTOR))?;
-                (&self.file).take(PROBE as u64).read_to_end(&mut bytes)?
-            }
-        };
+        if let Some(path) = part.filter(|path| path.exists()) {
+            File::open(path)?.take(PROBE as u64).read_to_end(&mut bytes)?;
+        } else {
+            self.file.seek(SeekFrom::Start(table.data_start() * SECTOR))?;
+            (&self.file).take(PROBE as u64).read_to_end(&mut bytes)?;
+        }
         Ok(Content::of(&bytes))
     }
 

@@ -87,7 +87,10 @@ fn network(settings: &Settings, facts: &Facts, files: &mut Files) {
     // The DHCP client would write its own name servers over these.
     files.insert("etc/udhcpc/udhcpc.conf", File::when(!dns.is_empty(), "RESOLV_CONF=\"no\"\n"));
     if !dns.is_empty() {
-        let lines: String = dns.iter().map(|server| format!("nameserver {server}\n")).collect();
+        let mut lines = String::new();
+        for server in dns {
+            let _ = writeln!(lines, "nameserver {server}");
+        }
         files.insert("etc/resolv.conf", File::new(lines));
     }
     let wifi = settings.wifi.as_ref().map_or(File::Absent, |wifi| File::secret(wpa_supplicant(wifi)));

@@ -23,7 +23,7 @@ use crate::cli::error::CliError;
 use crate::cli::globals::Globals;
 use crate::output::Output;
 
-/// Parts of a TrustNet appliance; its services call them
+/// Parts of an appliance; its services call them
 #[derive(Debug, clap::Args)]
 pub struct OsArgs {
     #[command(subcommand)]

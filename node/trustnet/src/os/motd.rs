@@ -159,7 +159,7 @@ fn addresses(root: &Path) -> Vec<IpAddr> {
     found
 }
 
-/// The address of a line of /proc/net/if_inet6, if it has global scope.
+/// The address of a line of `/proc/net/if_inet6`, if it has global scope.
 fn global_v6(line: &str) -> Option<Ipv6Addr> {
     let mut words = line.split_whitespace();
     let addr = u128::from_str_radix(words.next()?, 16).ok()?;

@@ -169,7 +169,7 @@ fn a_genesis_on_the_medium_with_peers_needs_nobody() {
     let joining = Node { genesis: Some("genesis.json".into()), peers: vec![peer.clone()], ..node() };
     let (dir, home) = home();
     assert_eq!(provision(dir.path(), &joining, Some(media.path()), true).unwrap(), Outcome::Made);
-    assert_eq!(home.config().unwrap().p2p.peers, [peer.clone()]);
+    assert_eq!(home.config().unwrap().p2p.peers, std::slice::from_ref(&peer));
     // Peers alone do not say which chain.
     let lost = Node { peers: vec![peer], ..node() };
     let other = tempfile::tempdir().unwrap();
