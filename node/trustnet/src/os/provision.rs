@@ -22,7 +22,7 @@ use crate::cli::init::{fetch_genesis, fetch_peer, new_genesis, read_genesis};
 use crate::client::{Client, ClientError};
 use crate::config::{Config, P2P_PORT, Peer, RPC_PORT};
 use crate::home::{Home, HomeError};
-use crate::keys::{self, Role};
+use crate::keys::{self, KeyError, Role};
 use crate::new_home::{self, NodeKeys};
 use crate::os::settings::Node;
 
@@ -65,6 +65,7 @@ pub fn provision(root: &Path, node: &Node, media: Option<&Path>, offline: bool) 
         let found = "data".to_owned();
         return Err(HomeError::Unfinished { root: root.to_owned(), found }.into());
     }
+    fs::create_dir_all(root).map_err(|error| unwritable(root, &error))?;
     let folder = node.keys.as_ref().map(|path| on_media(media, path)).transpose()?;
     let folder = folder.map(|dir| if dir.join("config").is_dir() { dir.join("config") } else { dir });
     let node_keys = match &folder {
@@ -171,7 +172,7 @@ fn given_keys(dir: &Path, from: &Path) -> Result<NodeKeys, CliError> {
         if found == role {
             return Ok(key);
         }
-        Err(CliError::damaged(format!("{} holds a {found} key, not a {role} key", path.display())))
+        Err(KeyError::WrongRole { path, expected: role, found }.into())
     };
     let keys = NodeKeys {
         node: read(Role::Node)?,

@@ -143,7 +143,7 @@ fn given_keys_that_are_wrong_make_nothing() {
         provision(dir.path(), &given, Some(media.path()), true)
             .unwrap_err()
             .message
-            .contains("not a operator key")
+            .contains("holds a node key, but a operator key is needed")
     );
     assert!(!home.exists());
 }
