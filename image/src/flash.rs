@@ -11,8 +11,6 @@ use crate::screen::Screen;
 const CHUNK_BYTES: usize = 1024 * 1024;
 /// Blocks of the map, in bytes.
 const BLOCK_BYTES: usize = 4096;
-/// Behind the image so much is cleared, in bytes.
-const CLEARED_BYTES: u64 = 8 * 1024 * 1024;
 /// `O_EXCL` on a block device: refused by the kernel while a file system on it is mounted (open(2)).
 const O_EXCL: i32 = 0o200;
 
@@ -137,7 +135,8 @@ pub fn flash(device: &Path, image: &[u8], screen: &Screen) -> Result<(), FlashEr
         OpenOptions::new().read(true).write(true).custom_flags(flags).open(device).map_err(failed("open"))?;
     let runs = runs(image);
     let total: u64 = runs.iter().map(|(first, last)| ((last - first + 1) * BLOCK_BYTES) as u64).sum();
-    // What is not written belongs to no file of the image: its file table says so.
+    // What is not written belongs to no file of the image: its file table says so. Behind the image nothing is touched:
+    // a card that is flashed again keeps its node.
     let bar = screen.bytes("writing", total);
     for &(first, last) in &runs {
         let (start, end) = (first * BLOCK_BYTES, ((last + 1) * BLOCK_BYTES).min(image.len()));
@@ -147,10 +146,6 @@ pub fn flash(device: &Path, image: &[u8], screen: &Screen) -> Result<(), FlashEr
             bar.advance(chunk.len() as u64);
         }
     }
-    // Behind the image the node makes its data partition, and takes what it finds there for somebody's.
-    let rest = disk.seek(SeekFrom::End(0)).map_err(failed("open"))?.saturating_sub(image.len() as u64);
-    disk.seek(SeekFrom::Start(image.len() as u64)).map_err(failed("write to"))?;
-    disk.write_all(&vec![0; rest.min(CLEARED_BYTES) as usize]).map_err(failed("write to"))?;
     disk.sync_all().map_err(failed("flush"))?;
     bar.done();
     let bar = screen.bytes("reading back", total);

@@ -97,6 +97,7 @@ fn what_is_left_of_a_node_is_never_replaced() {
 fn medium() -> tempfile::TempDir {
     let media = tempfile::tempdir().unwrap();
     let made = Home::at(media.path().join("node-1"));
+    fs::create_dir(made.root()).unwrap();
     provision(made.root(), &Node { name: Some("ada".into()), ..node() }, None, true).unwrap();
     fs::remove_dir_all(made.data_dir()).unwrap();
     for role in Role::ALL {

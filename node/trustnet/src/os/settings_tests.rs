@@ -179,7 +179,7 @@ fn files_that_are_no_text_are_named_as_that() {
     assert!(mistakes[0].problem.contains("bytes are more than"));
     // Latin-1: the line is found, and other lines count.
     let (settings, mistakes) = parse(b"# ok\nhostname = \"k\xfcche\"\n[log]\nremote = \"1.2.3.4\"\n");
-    // The value, then the character in it.
+    // The value that is left out, and the very character.
     let places: Vec<_> = mistakes.iter().map(|mistake| (mistake.line, mistake.column)).collect();
     assert_eq!(places, [(2, 12), (2, 14)], "{mistakes:?}");
     assert_eq!((settings.hostname, settings.remote_log.as_deref()), (None, Some("1.2.3.4:514")));
