@@ -174,7 +174,7 @@ pub fn make_key(path: &Path) -> Result<String, VmError> {
         let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(VmError::Failed { program: "ssh-keygen", why });
     }
-    let public = path.with_extension("pub");
+    let public = PathBuf::from(format!("{}.pub", path.display()));
     fs::read_to_string(&public).map_err(|why| VmError::Disk { what: "read", path: public, why })
 }
 
