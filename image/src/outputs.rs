@@ -81,10 +81,6 @@ pub fn sbom(version: &str, pins: &[Pin], crates: &[(String, String, String)]) ->
             "version": pin.version,
             "purl": format!("pkg:deb/debian/{}@{}?arch=arm64&distro=trixie", pin.name, pin.version.replace('+', "%2B")),
             "hashes": [{ "alg": "SHA-256", "content": pin.sha256 }],
-            "externalReferences": [{
-                "type": "license",
-                "url": format!("https://metadata.ftp-master.debian.org/changelogs/{}_copyright", pin.path.trim_start_matches("pool/").rsplit_once('/').map_or("", |(folder, _)| folder)),
-            }],
         })
     });
     let crates = crates.iter().map(|(name, version, licence)| {

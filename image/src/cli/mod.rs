@@ -143,7 +143,7 @@ fn run_flash(device: &Path, image: &Path, yes: bool) -> Result<(), Failure> {
     }
     flash::flash(device, &bytes, &Screen::stderr())?;
     println!(
-        "{} is ready. Put it into the board and power it;\nafter a minute: ssh warden@trustnet-XXXX.local (XXXX is on the console)",
+        "{} is ready. Put it into the board and power it;\nafter a minute: ssh warden@ADDRESS (the address is on the console and in your router's list)",
         device.display()
     );
     Ok(())
