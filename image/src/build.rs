@@ -70,8 +70,11 @@ pub struct Settings {
 /// # Errors
 /// [`BuildError`].
 pub fn read_program(path: &Path) -> Result<Vec<u8>, BuildError> {
-    let program = std::fs::read(path).map_err(|why| BuildError::Read { path: path.to_owned(), why })?;
     let wrong = |what| BuildError::Program { path: path.to_owned(), what };
+    let program = std::fs::read(path).map_err(|why| match why.kind() {
+        io::ErrorKind::NotFound => wrong("is not there"),
+        _ => BuildError::Read { path: path.to_owned(), why },
+    })?;
     match crate::elf::machine(&program) {
         None => Err(wrong("is no program")),
         Some(machine) if machine != object::elf::EM_AARCH64 => Err(wrong("is not for aarch64")),

@@ -84,7 +84,10 @@ pub fn read_image<T: Read + Write + Seek>(mut disk: T) -> io::Result<Tree> {
         )
     };
     let mut mbr = [0; 512];
-    disk.read_exact(&mut mbr)?;
+    disk.read_exact(&mut mbr).map_err(|why| match why.kind() {
+        io::ErrorKind::UnexpectedEof => foreign(),
+        _ => why,
+    })?;
     if mbr[510..] != [0x55, 0xaa] || mbr[440..444] != DISK_ID.to_le_bytes() || mbr[450] != FAT32_LBA {
         return Err(foreign());
     }
