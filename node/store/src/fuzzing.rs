@@ -1,8 +1,10 @@
 //! The decoders of what lies on the disk, for trustnet-fuzz: each takes any bytes and panics when a promise is broken.
 
+use crate::echo::Echo;
 use crate::log::{Placed, Pos};
 use crate::meta::{Meta, Row};
-use crate::record::{Draft, Echo, HEADER_BYTES, Header, Kind, Link, LogKey, PAGE_BYTES, Payload, seal};
+use crate::payload::Payload;
+use crate::record::{Draft, HEADER_BYTES, Header, Kind, Link, LogKey, PAGE_BYTES, seal};
 use crate::signer::{Mark, Slot};
 
 const KEY: LogKey = [7; 32];

@@ -25,6 +25,7 @@
 
 mod checked;
 mod disk;
+mod echo;
 mod error;
 mod fault;
 #[cfg(feature = "fuzzing")]
@@ -41,6 +42,7 @@ mod open;
 mod options;
 mod osdir;
 mod overlay;
+mod payload;
 mod read;
 mod record;
 mod recover;

@@ -2,9 +2,9 @@
 
 use crate::disk::{Dir, Disk};
 use crate::error::{Result, StoreError};
+use crate::payload::Payload;
 use crate::record::{
-    self, Draft, HEADER_BYTES, Header, Kind, Link, LogKey, MAX_RECORD_BYTES, PAGE_BYTES, Payload,
-    padded_bytes,
+    self, Draft, HEADER_BYTES, Header, Kind, Link, LogKey, MAX_RECORD_BYTES, PAGE_BYTES, padded_bytes,
 };
 use crate::segment::Segments;
 

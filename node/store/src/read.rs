@@ -4,7 +4,7 @@ use crate::disk::Dir;
 use crate::error::{Result, StoreError};
 use crate::log::Pos;
 use crate::meta::Row;
-use crate::record::Payload;
+use crate::payload::Payload;
 use crate::store::Store;
 use crate::types::StoredBlock;
 

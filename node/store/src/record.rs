@@ -17,34 +17,19 @@
 //! | 40 | 8 | signer: seq of the newest signer record that was flushed when this one was written (0: none) |
 //! | 48 | 16 | first half of the previous record's hash (zeros in the first record) |
 //! | 64 | 32 | hash: keyed BLAKE3 over bytes 0..64, then the payload |
-//! | 96 | length | payload |
+//! | 96 | length | payload ([`crate::payload`]) |
 //!
-//! Payloads:
-//! * vote: the signer record, then either nothing or block hash (32 bytes) and block;
-//! * block: block hash (32 bytes), block;
-//! * commit: block hash (32 bytes), certificate;
-//! * roll: length of the next segment (8 bytes), in which the log goes on: so a segment that is missing or was cut is
-//!   noticed, whatever was in it. There is always room for one at the end of a segment.
+//! The last page of a vote ends with an [echo](crate::echo) of its signer record.
 //!
 //! `seq` and the previous hash tell a live record from a stale one in a recycled segment. `durable` tells a write that
 //! a crash cut short (nothing that follows vouches for it) from damage to what had been acknowledged. `signer` shows
 //! at the next start that `vote.lock` lost or was rolled back past a record that had been acknowledged.
 //!
-//! A vote is the one record that nobody can give back, and the newest one of a log looks the same when it is damaged
-//! as when it was never whole. So its signer record is there twice: the padding of its last page ends with an echo,
-//! which shares no sector of 512 bytes with the record (there is one more page if there is no room).
-//!
-//! | offset from the end of the page | length | field |
-//! |---|---|---|
-//! | -48 - length | length | signer record |
-//! | -48 | 4 | magic `TNLE` |
-//! | -44 | 4 | length of the signer record in bytes |
-//! | -40 | 8 | seq of the record |
-//! | -32 | 32 | hash: keyed BLAKE3 over the 16 bytes before it, then the signer record |
-//!
 //! The hash is keyed with 32 random bytes that stay in the data directory (`state.redb`). Blocks come from strangers:
 //! without the key somebody could put bytes into a transaction that look like a record, wait for the real header
 //! above them to be torn by a crash, and so plant a vote or fake damage.
+
+use crate::echo::{ECHO_BYTES, Echo};
 
 /// Everything on disk starts at a multiple of this many bytes: the kernel writes whole pages anyway, and a padded
 /// record is never touched again, so a torn page can only hurt the record being written.
@@ -63,10 +48,8 @@ pub(crate) const VERSION: u8 = 1;
 const MAGIC: [u8; 4] = *b"TNLR";
 /// The hash covers the header up to here.
 const HASHED_BYTES: usize = 64;
-const HASH_BYTES: usize = 32;
-const ECHO_MAGIC: [u8; 4] = *b"TNLE";
-/// An echo without its signer record, in bytes.
-const ECHO_BYTES: usize = 48;
+/// Length of a hash in bytes.
+pub(crate) const HASH_BYTES: usize = 32;
 
 /// Key of the log's checksums.
 pub(crate) type LogKey = [u8; 32];
@@ -86,7 +69,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn from_byte(byte: u8) -> Option<Self> {
+    /// The kind that `byte` stands for, if it is known here.
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
         [Self::Vote, Self::Block, Self::Commit, Self::Roll].into_iter().find(|kind| *kind as u8 == byte)
     }
 }
@@ -105,7 +89,7 @@ pub(crate) struct Link {
 pub(crate) struct Header {
     pub(crate) version: u8,
     /// The raw byte: a kind unknown here may be known to a later version.
-    kind: u8,
+    pub(crate) kind: u8,
     /// Length of the payload in bytes.
     pub(crate) len: u32,
     /// Length of the signer record in bytes.
@@ -118,7 +102,8 @@ pub(crate) struct Header {
     pub(crate) hash: [u8; 32],
 }
 
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+/// `N` bytes from `at` on, which the caller knows to be there.
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&bytes[at..at + N]);
     out
@@ -189,7 +174,8 @@ pub(crate) fn padded_bytes(payload: usize, echo: Option<usize>) -> u64 {
     ((HEADER_BYTES + payload).next_multiple_of(SECTOR_BYTES) + echo).next_multiple_of(PAGE_BYTES) as u64
 }
 
-fn hash(key: &LogKey, head: &[u8], parts: &[&[u8]]) -> [u8; HASH_BYTES] {
+/// The checksum of a record or an echo: over `head`, then `parts`.
+pub(crate) fn hash(key: &LogKey, head: &[u8], parts: &[&[u8]]) -> [u8; HASH_BYTES] {
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(head);
     for part in parts {
@@ -254,99 +240,11 @@ pub(crate) fn seal(out: &mut Vec<u8>, key: &LogKey, draft: &Draft, sign: &[u8], 
     }
 }
 
-/// The second copy of a signer record, at the end of a vote's last page.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Echo<'a> {
-    pub(crate) seq: u64,
-    pub(crate) sign: &'a [u8],
-}
-
-impl<'a> Echo<'a> {
-    fn encode(&self, key: &LogKey) -> Vec<u8> {
-        let head = [ECHO_MAGIC.as_slice(), &(self.sign.len() as u32).to_le_bytes(), &self.seq.to_le_bytes()]
-            .concat();
-        let hash = hash(key, &head, &[self.sign]);
-        [self.sign, &head, &hash].concat()
-    }
-
-    /// Reads the echo at the end of `page`. `None` if there is no whole one.
-    pub(crate) fn parse(key: &LogKey, page: &'a [u8]) -> Option<Self> {
-        let (before, foot) = page.split_at_checked(page.len().checked_sub(ECHO_BYTES)?)?;
-        let len = u32::from_le_bytes(array(foot, 4)) as usize;
-        if foot[..4] != ECHO_MAGIC || len > before.len() {
-            return None;
-        }
-        let sign = &before[before.len() - len..];
-        let head = &foot[..ECHO_BYTES - HASH_BYTES];
-        let whole = hash(key, head, &[sign]) == foot[ECHO_BYTES - HASH_BYTES..];
-        whole.then(|| Self { seq: u64::from_le_bytes(array(foot, 8)), sign })
-    }
-}
-
-/// A block inside a payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BlockPart<'a> {
-    pub(crate) hash: [u8; 32],
-    /// The block; in a commit record the certificate.
-    pub(crate) bytes: &'a [u8],
-}
-
-/// A payload, taken apart.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Payload<'a> {
-    Vote {
-        sign: &'a [u8],
-        block: Option<BlockPart<'a>>,
-    },
-    Block(BlockPart<'a>),
-    Commit(BlockPart<'a>),
-    /// Length of the next segment in bytes.
-    Roll(u64),
-}
-
-impl<'a> Payload<'a> {
-    /// Takes a payload apart. `None` if it is too short for its kind, which a sealed record never is, or of a kind
-    /// that a later version knows.
-    pub(crate) fn parse(header: &Header, payload: &'a [u8]) -> Option<Self> {
-        match Kind::from_byte(header.kind)? {
-            Kind::Vote => {
-                let (sign, rest) = payload.split_at_checked(header.sign_len as usize)?;
-                let block = if rest.is_empty() { None } else { Some(block_part(rest)?) };
-                Some(Self::Vote { sign, block })
-            }
-            Kind::Block => Some(Self::Block(block_part(payload)?)),
-            Kind::Commit => Some(Self::Commit(block_part(payload)?)),
-            Kind::Roll => Some(Self::Roll(u64::from_le_bytes(payload.try_into().ok()?))),
-        }
-    }
-
-    /// The block in it, or the certificate.
-    pub(crate) fn part(&self, is_block: bool) -> Option<BlockPart<'a>> {
-        match self {
-            Self::Commit(certificate) => Some(*certificate).filter(|_| !is_block),
-            _ => self.block().filter(|_| is_block),
-        }
-    }
-
-    /// The block in it: of a block record, or of a vote that carries one.
-    pub(crate) fn block(&self) -> Option<BlockPart<'a>> {
-        match self {
-            Self::Vote { block, .. } => *block,
-            Self::Block(block) => Some(*block),
-            Self::Commit(_) | Self::Roll(_) => None,
-        }
-    }
-}
-
-fn block_part(bytes: &[u8]) -> Option<BlockPart<'_>> {
-    let (hash, bytes) = bytes.split_first_chunk::<HASH_BYTES>()?;
-    Some(BlockPart { hash: *hash, bytes })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::payload::{BlockPart, Payload};
 
     const KEY: LogKey = [7; 32];
 
@@ -433,70 +331,5 @@ mod tests {
         out[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(Header::parse(&out), None);
         assert_eq!(Header::parse(&out[..HEADER_BYTES - 1]), None);
-    }
-
-    #[test]
-    fn payloads_too_short_for_their_kind_and_unknown_kinds_are_refused() {
-        let header = |kind, sign_len| {
-            let mut out = Vec::new();
-            let header = seal(&mut out, &KEY, &draft(Kind::Block), &[], &[&[1; 32]]);
-            Header { kind, sign_len, ..header }
-        };
-        assert_eq!(Payload::parse(&header(1, 4), &[0; 3]), None);
-        assert_eq!(Payload::parse(&header(1, 1), &[1, 9]), None);
-        assert_eq!(Payload::parse(&header(2, 0), &[0; 31]), None);
-        assert_eq!(Payload::parse(&header(3, 0), &[]), None);
-        assert_eq!(Payload::parse(&header(4, 0), &[0; 64]), None);
-        assert_eq!(Payload::parse(&header(4, 0), &7u64.to_le_bytes()), Some(Payload::Roll(7)));
-        assert_eq!(Payload::parse(&header(5, 0), &[0; 64]), None);
-        let alone = Payload::parse(&header(1, 1), &[9]);
-        assert_eq!(alone, Some(Payload::Vote { sign: &[9], block: None }));
-    }
-
-    #[test]
-    fn bytes_of_an_echo_never_change() {
-        let mut out = Vec::new();
-        let header = seal(&mut out, &KEY, &draft(Kind::Vote), b"signed", &[&[0xbb; 32], b"block"]);
-        assert_eq!(header.sign_len, 6);
-        assert_eq!(&out[96..102], b"signed");
-        let echo = &out[PAGE_BYTES - 54..];
-        assert_eq!(echo[..22], *b"signedTNLE\x06\0\0\0\x04\x03\0\0\0\0\0\0");
-        let digest = blake3::keyed_hash(&KEY, b"TNLE\x06\0\0\0\x04\x03\0\0\0\0\0\0signed");
-        assert_eq!(echo[22..], *digest.as_bytes());
-    }
-
-    #[test]
-    fn a_vote_says_what_was_signed_when_any_one_sector_is_bad() {
-        for (sign, block) in
-            [(0, 0), (1, 0), (400, 0), (1900, 0), (1900, 100), (4000, 0), (700, 3300), (500, 9000)]
-        {
-            let sign = vec![5; sign];
-            let block = vec![7; block];
-            let mut out = Vec::new();
-            let header = seal(&mut out, &KEY, &draft(Kind::Vote), &sign, &[&[1; 32], &block]);
-            assert_eq!(out.len() as u64, header.padded());
-            for sector in 0..out.len() / SECTOR_BYTES {
-                let mut bad = out.clone();
-                bad[sector * SECTOR_BYTES..][..SECTOR_BYTES].fill(0xff);
-                let sealed = Header::parse(&bad)
-                    .is_some_and(|header| header.is_sealed(&KEY, &bad[..header.total().min(bad.len())]));
-                let echo = Echo::parse(&KEY, &bad[bad.len() - PAGE_BYTES..]);
-                assert!(sealed || echo == Some(Echo { seq: 0x0304, sign: &sign }), "sector {sector}");
-            }
-        }
-    }
-
-    #[test]
-    fn any_flipped_bit_of_an_echo_makes_it_none() {
-        let mut out = Vec::new();
-        seal(&mut out, &KEY, &draft(Kind::Vote), b"abc", &[]);
-        for bit in (PAGE_BYTES - ECHO_BYTES - 3) * 8..PAGE_BYTES * 8 {
-            let mut bad = out.clone();
-            bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Echo::parse(&KEY, &bad), None, "bit {bit}");
-        }
-        assert!(Echo::parse(&KEY, &out).is_some());
-        assert_eq!(Echo::parse(&[8; 32], &out), None, "another directory's key");
-        assert_eq!(Echo::parse(&KEY, &out[..ECHO_BYTES - 1]), None);
     }
 }

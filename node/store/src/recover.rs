@@ -11,10 +11,12 @@
 //! Votes found beyond the end still count as signed: assuming too much is safe, forgetting is not.
 
 use crate::disk::{Dir, Disk};
+use crate::echo::Echo;
 use crate::error::{Result, StoreError};
 use crate::log::{Placed, Pos, Sealed, read_sealed};
 use crate::meta::Meta;
-use crate::record::{Echo, Header, Link, LogKey, PAGE_BYTES, Payload, VERSION};
+use crate::payload::Payload;
+use crate::record::{Header, Link, LogKey, PAGE_BYTES, VERSION};
 use crate::segment::{Segments, name};
 
 /// Pages are looked through in steps of this many bytes.
