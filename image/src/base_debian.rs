@@ -309,6 +309,7 @@ fn shape(root: &mut Tree) -> Result<(), TreeError> {
         "var/log",
         "var/spool",
         "etc/rc.conf.d",
+        "etc/insserv.conf.d",
         "etc/network/if-pre-up.d",
         "etc/network/if-up.d",
         "etc/network/if-down.d",

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::base_debian::{self, Base, BaseError};
 use crate::build::{self, BuildError, Settings};
 use crate::cache::Cache;
-use crate::debian::{Archive, DebianError};
+use crate::debian::{Archive, DEFAULT_MIRROR, DebianError};
 use crate::lock::{self, LockError, Pin};
 use crate::screen::Screen;
 use crate::tree::Tree;
@@ -22,6 +22,38 @@ pub struct Sources {
     pub mirror: String,
     /// Downloads.
     pub cache: Cache,
+}
+
+/// Where the parts of an image come from.
+#[derive(Debug, clap::Args, Clone)]
+pub struct SourceArgs {
+    /// The program for aarch64, as cross/build makes it [default: target/dist-aarch64/trustnet]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// Use nothing but what was downloaded before
+    #[arg(long)]
+    offline: bool,
+    /// Where downloads are kept [default: ~/.cache/trustnet-image]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// The Debian mirror
+    #[arg(long, value_name = "URL", default_value = DEFAULT_MIRROR)]
+    mirror: String,
+}
+
+impl SourceArgs {
+    /// The sources that the arguments name.
+    #[must_use]
+    pub fn sources(&self) -> Sources {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let program = self.program.clone().unwrap_or_else(|| {
+            let target =
+                std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository.join("target"), PathBuf::from);
+            target.join("dist-aarch64/trustnet")
+        });
+        let cache = Cache::new(self.cache.clone().unwrap_or_else(Cache::default_dir), self.offline);
+        Sources { repository, program, mirror: self.mirror.clone(), cache }
+    }
 }
 
 /// What stands in the way.

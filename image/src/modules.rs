@@ -99,14 +99,22 @@ struct Info {
     softdeps: Vec<String>,
 }
 
-/// The modules of a kernel.
+/// The modules of a kernel, as they are packed: most are never wanted.
 pub struct Modules {
     /// Version, as `uname -r` gives it.
     pub version: String,
-    /// By name, with `-` for `_` made alike: path below `kernel/` and content, unpacked.
-    modules: BTreeMap<String, (String, Vec<u8>, Info)>,
-    /// What is built in and so never missing.
-    built_in: BTreeSet<String>,
+    /// By name, with `-` for `_` made alike: path below `kernel/` and content.
+    packed: BTreeMap<String, (String, Vec<u8>)>,
+    /// What is built in and so never missing, by name: its path.
+    built_in: BTreeMap<String, String>,
+}
+
+/// A module, unpacked.
+struct Module {
+    /// Below `kernel/`.
+    path: String,
+    content: Vec<u8>,
+    info: Info,
 }
 
 fn key(name: &str) -> String {
@@ -125,88 +133,102 @@ impl Modules {
     /// [`ModuleError`].
     pub fn read(tree: &Tree, version: &str) -> Result<Self, ModuleError> {
         let root = format!("usr/lib/modules/{version}/");
-        let mut modules = BTreeMap::new();
+        let mut packed = BTreeMap::new();
         for (path, entry) in tree.iter() {
             let Some(place) = path.strip_prefix(&root).and_then(|path| path.strip_prefix("kernel/")) else {
                 continue;
             };
             let (Some(name), Node::File(content)) = (name_of(place), &entry.node) else { continue };
-            let unreadable = |why: String| ModuleError::Unreadable { name: place.into(), why };
-            let content = if place.ends_with(".ko.xz") {
-                unpack(content).map_err(|e| unreadable(e.to_string()))?
-            } else {
-                content.clone()
-            };
-            let info = Info::read(&content).map_err(unreadable)?;
-            modules.insert(key(name), (place.trim_end_matches(".xz").to_owned(), content, info));
+            packed.insert(key(name), (place.to_owned(), content.clone()));
         }
-        let built_in = tree.read(&format!("{root}modules.builtin"))?;
-        let built_in = String::from_utf8_lossy(built_in).lines().filter_map(name_of).map(key).collect();
-        Ok(Self { version: version.to_owned(), modules, built_in })
+        let built_in = String::from_utf8_lossy(tree.read(&format!("{root}modules.builtin"))?).into_owned();
+        let built_in =
+            built_in.lines().filter_map(|path| Some((key(name_of(path)?), path.to_owned()))).collect();
+        Ok(Self { version: version.to_owned(), packed, built_in })
+    }
+
+    fn open(&self, name: &str) -> Result<Module, ModuleError> {
+        let (place, content) = self.packed.get(name).ok_or_else(|| ModuleError::Missing(name.to_owned()))?;
+        let unreadable = |why: String| ModuleError::Unreadable { name: place.clone(), why };
+        let content = if place.ends_with(".xz") {
+            unpack(content).map_err(|error| unreadable(error.to_string()))?
+        } else {
+            content.clone()
+        };
+        let info = Info::read(&content).map_err(unreadable)?;
+        Ok(Module { path: place.trim_end_matches(".xz").to_owned(), content, info })
     }
 
     /// The modules of the given names with all that they need, below `usr/lib/modules/VERSION`, and modprobe's files.
     ///
     /// # Errors
-    /// [`ModuleError::Missing`].
+    /// [`ModuleError`].
     pub fn select(&self, names: &[&str]) -> Result<Tree, ModuleError> {
-        let mut wanted = BTreeSet::new();
+        let mut wanted = BTreeMap::new();
         let mut open: Vec<String> = names.iter().map(|name| key(name)).collect();
         while let Some(name) = open.pop() {
-            if wanted.contains(&name) || self.built_in.contains(&name) {
+            if wanted.contains_key(&name) || self.built_in.contains_key(&name) {
                 continue;
             }
-            let (_, _, info) = self.modules.get(&name).ok_or_else(|| ModuleError::Missing(name.clone()))?;
-            open.extend(info.depends.iter().map(|name| key(name)));
+            let module = self.open(&name)?;
+            open.extend(module.info.depends.iter().map(|name| key(name)));
             // Wanted if it is there: a soft dependency may be of another kernel.
-            open.extend(
-                info.softdeps.iter().map(|name| key(name)).filter(|name| self.modules.contains_key(name)),
-            );
-            wanted.insert(name);
+            let softdeps = module.info.softdeps.iter().map(|name| key(name));
+            open.extend(softdeps.filter(|name| self.packed.contains_key(name)));
+            wanted.insert(name, module);
         }
         let root = format!("usr/lib/modules/{}", self.version);
-        let mut tree = Tree::new();
-        let (mut deps, mut aliases, mut softdeps) = (String::new(), String::new(), String::new());
-        for name in &wanted {
-            let (path, content, info) = &self.modules[name];
-            tree.file(&format!("{root}/kernel/{path}"), 0o644, content.clone())?;
-            let needs = self.needs(name);
-            deps.push_str(&format!(
-                "kernel/{path}:{}\n",
-                needs.iter().map(|path| format!(" kernel/{path}")).collect::<String>()
-            ));
-            for alias in &info.aliases {
-                aliases.push_str(&format!("alias {alias} {name}\n"));
-            }
-            if !info.softdeps.is_empty() {
-                softdeps.push_str(&format!("softdep {name} pre: {}\n", info.softdeps.join(" ")));
-            }
-        }
-        for (file, text) in [("modules.dep", deps), ("modules.alias", aliases), ("modules.softdep", softdeps)]
-        {
-            tree.file(&format!("{root}/{file}"), 0o644, text)?;
-        }
-        Ok(tree)
+        Ok(tree_of(&root, &wanted, self.built_in.values())?)
     }
+}
 
-    /// Paths of all modules that one needs, the nearest first, as depmod lists them.
-    fn needs(&self, name: &str) -> Vec<&str> {
-        let mut paths = Vec::new();
-        let mut open: Vec<String> = vec![name.to_owned()];
-        let mut seen = BTreeSet::new();
-        while let Some(name) = open.pop() {
-            let Some((_, _, info)) = self.modules.get(&name) else { continue };
-            for depends in info.depends.iter().map(|name| key(name)) {
-                if let Some((path, _, _)) = self.modules.get(&depends)
-                    && seen.insert(depends.clone())
-                {
-                    paths.push(path.as_str());
-                    open.push(depends);
-                }
+/// Modules and the files with which modprobe finds them, below `root`.
+fn tree_of<'a>(
+    root: &str,
+    modules: &BTreeMap<String, Module>,
+    built_in: impl Iterator<Item = &'a String>,
+) -> Result<Tree, TreeError> {
+    let mut tree = Tree::new();
+    let (mut deps, mut aliases, mut softdeps) = (String::new(), String::new(), String::new());
+    for (name, Module { path, content, info }) in modules {
+        tree.file(&format!("{root}/kernel/{path}"), 0o644, content.clone())?;
+        let needs: String = needs(modules, name).iter().map(|path| format!(" kernel/{path}")).collect();
+        deps.push_str(&format!("kernel/{path}:{needs}\n"));
+        for alias in &info.aliases {
+            aliases.push_str(&format!("alias {alias} {name}\n"));
+        }
+        if !info.softdeps.is_empty() {
+            softdeps.push_str(&format!("softdep {name} pre: {}\n", info.softdeps.join(" ")));
+        }
+    }
+    let built_in: String = built_in.map(|path| format!("{path}\n")).collect();
+    for (file, text) in [
+        ("modules.dep", deps),
+        ("modules.alias", aliases),
+        ("modules.softdep", softdeps),
+        ("modules.builtin", built_in),
+    ] {
+        tree.file(&format!("{root}/{file}"), 0o644, text)?;
+    }
+    Ok(tree)
+}
+
+/// Paths of all modules that one needs, the nearest first, as depmod lists them.
+fn needs<'a>(modules: &'a BTreeMap<String, Module>, name: &str) -> Vec<&'a str> {
+    let mut paths = Vec::new();
+    let mut open: Vec<String> = vec![name.to_owned()];
+    let mut seen = BTreeSet::new();
+    while let Some(module) = open.pop().and_then(|name| modules.get(&name)) {
+        for depends in module.info.depends.iter().map(|name| key(name)) {
+            if let Some(module) = modules.get(&depends)
+                && seen.insert(depends.clone())
+            {
+                paths.push(module.path.as_str());
+                open.push(depends);
             }
         }
-        paths
     }
+    paths
 }
 
 impl Info {
@@ -247,39 +269,47 @@ fn unpack(content: &[u8]) -> std::io::Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn modules() -> Modules {
-        let module = |depends: &[&str], alias: &str| {
+    fn modules() -> BTreeMap<String, Module> {
+        let module = |path: &str, depends: &[&str], alias: &str| {
             let depends = depends.iter().map(|name| (*name).to_owned()).collect();
-            (b"x".to_vec(), Info { depends, aliases: vec![alias.to_owned()], softdeps: Vec::new() })
+            let info = Info { depends, aliases: vec![alias.to_owned()], softdeps: Vec::new() };
+            Module { path: path.to_owned(), content: b"x".to_vec(), info }
         };
-        let all = [
-            ("ext4", "fs/ext4.ko", module(&["jbd2", "crc16"], "fs-ext4")),
-            ("jbd2", "fs/jbd2.ko", module(&["crc16"], "j")),
-            ("crc16", "lib/crc16.ko", module(&[], "c")),
-            ("usb_storage", "drivers/usb-storage.ko", module(&["usbcore"], "usb:v*")),
-        ];
-        let modules = all
-            .into_iter()
-            .map(|(name, path, (content, info))| (name.into(), (path.into(), content, info)))
-            .collect();
-        Modules { version: "6.12".into(), modules, built_in: ["usbcore".to_owned()].into() }
+        [
+            ("ext4", module("fs/ext4.ko", &["jbd2", "crc16"], "fs-ext4")),
+            ("jbd2", module("fs/jbd2.ko", &["crc16"], "j")),
+            ("crc16", module("lib/crc16.ko", &[], "c")),
+            ("usb_storage", module("drivers/usb-storage.ko", &["usbcore"], "usb:v*")),
+        ]
+        .into_iter()
+        .map(|(name, module)| (name.to_owned(), module))
+        .collect()
     }
 
     #[test]
-    fn modules_bring_what_they_need() {
-        let tree = modules().select(&["ext4", "usb-storage"]).unwrap();
-        let dep = String::from_utf8(tree.read("usr/lib/modules/6.12/modules.dep").unwrap().to_vec()).unwrap();
+    fn modprobe_finds_what_a_module_needs() {
+        let built_in = ["kernel/net/ipv6.ko".to_owned()];
+        let tree = tree_of("modules/6.12", &modules(), built_in.iter()).unwrap();
+        let read = |file: &str| {
+            String::from_utf8_lossy(tree.read(&format!("modules/6.12/{file}")).unwrap()).into_owned()
+        };
+        let dep = read("modules.dep");
         assert!(dep.contains("kernel/fs/ext4.ko: kernel/fs/jbd2.ko kernel/lib/crc16.ko\n"), "{dep}");
         assert!(dep.contains("kernel/drivers/usb-storage.ko:\n"), "what is built in is not listed: {dep}");
-        assert!(tree.get("usr/lib/modules/6.12/kernel/lib/crc16.ko").is_some());
-        let alias = tree.read("usr/lib/modules/6.12/modules.alias").unwrap();
-        assert!(String::from_utf8_lossy(alias).contains("alias usb:v* usb_storage\n"));
+        assert!(tree.get("modules/6.12/kernel/lib/crc16.ko").is_some());
+        assert!(read("modules.alias").contains("alias usb:v* usb_storage\n"));
+        assert_eq!(read("modules.builtin"), "kernel/net/ipv6.ko\n");
     }
 
     #[test]
-    fn a_module_that_is_not_there_is_named() {
-        let missing = modules().select(&["ext5"]).unwrap_err();
-        assert!(missing.to_string().contains("ext5"));
+    fn a_module_that_is_not_there_is_named_and_one_that_is_built_in_is_not_missed() {
+        let mut tree = Tree::new();
+        tree.file("usr/lib/modules/6.12/modules.builtin", 0o644, "kernel/net/ipv6/ipv6.ko\n").unwrap();
+        tree.file("usr/lib/modules/6.12/kernel/fs/bad.ko.xz", 0o644, "no archive").unwrap();
+        let modules = Modules::read(&tree, "6.12").unwrap();
+        assert!(modules.select(&["ipv6"]).is_ok());
+        assert!(modules.select(&["ext5"]).unwrap_err().to_string().contains("ext5"));
+        assert!(modules.select(&["bad"]).unwrap_err().to_string().contains("fs/bad.ko.xz"));
     }
 
     #[test]

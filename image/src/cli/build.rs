@@ -8,12 +8,12 @@ use trustnet_image::archive::tar_gz;
 use trustnet_image::build::Settings;
 use trustnet_image::cache::sha256_hex;
 use trustnet_image::fat;
-use trustnet_image::inputs::{self, Inputs};
+use trustnet_image::inputs::{self, Inputs, SourceArgs};
 use trustnet_image::outputs;
 use trustnet_image::screen::Screen;
 use trustnet_image::tree::Node;
 
-use super::{Failure, SourceArgs};
+use super::Failure;
 
 #[derive(clap::Args)]
 pub struct BuildArgs {

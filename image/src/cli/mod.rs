@@ -8,10 +8,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use trustnet_image::base_debian::{self, KERNEL};
-use trustnet_image::cache::Cache;
-use trustnet_image::debian::{Archive, DEFAULT_MIRROR, DebianError};
+use trustnet_image::debian::{Archive, DebianError};
 use trustnet_image::flash;
-use trustnet_image::inputs::Sources;
+use trustnet_image::inputs::SourceArgs;
 use trustnet_image::lock;
 use trustnet_image::screen::Screen;
 
@@ -60,36 +59,6 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-}
-
-/// Where the parts of an image come from.
-#[derive(clap::Args, Clone)]
-pub struct SourceArgs {
-    /// The program for aarch64, as cross/build makes it [default: target/dist-aarch64/trustnet]
-    #[arg(long, value_name = "FILE")]
-    program: Option<PathBuf>,
-    /// Use nothing but what was downloaded before
-    #[arg(long)]
-    offline: bool,
-    /// Where downloads are kept [default: ~/.cache/trustnet-image]
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
-    /// The Debian mirror
-    #[arg(long, value_name = "URL", default_value = DEFAULT_MIRROR)]
-    mirror: String,
-}
-
-impl SourceArgs {
-    fn sources(&self) -> Sources {
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let program = self.program.clone().unwrap_or_else(|| {
-            let target =
-                std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository.join("target"), PathBuf::from);
-            target.join("dist-aarch64/trustnet")
-        });
-        let cache = Cache::new(self.cache.clone().unwrap_or_else(Cache::default_dir), self.offline);
-        Sources { repository, program, mirror: self.mirror.clone(), cache }
-    }
 }
 
 type Failure = Box<dyn std::error::Error>;

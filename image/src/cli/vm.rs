@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Subcommand;
 use serde_json::json;
 use trustnet_image::build::Settings;
-use trustnet_image::inputs::Inputs;
+use trustnet_image::inputs::{Inputs, SourceArgs};
 use trustnet_image::screen::Screen;
 use trustnet_image::tree::Tree;
 use trustnet_image::vm::{self, Forward, Machine, Plan, State};
 
+use super::Failure;
 use super::build::read_public_key;
-use super::{Failure, SourceArgs};
 
 /// How long a machine may take to answer, with or without a processor that helps.
 const BOOT_LIMIT: Duration = Duration::from_secs(240);

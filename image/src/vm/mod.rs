@@ -10,7 +10,7 @@ mod qemu;
 pub use cluster::{ClusterError, KEYS_FOLDER, address, member_files};
 pub use create::{Created, Plan, create, make_key};
 pub use machine::{Machine, State};
-pub use qemu::{Forward, Hardware, Qemu};
+pub use qemu::{Forward, Hardware, LAN, Qemu};
 
 use std::io;
 use std::path::PathBuf;

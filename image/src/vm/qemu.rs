@@ -41,7 +41,7 @@ const FIRMWARE: [&str; 5] = [
     "/opt/homebrew/share/qemu/edk2-aarch64-code.fd",
 ];
 /// The network of the machines of one host: a multicast group on the loopback interface.
-const LAN: &str = "230.84.82.78:26600";
+pub const LAN: &str = "230.84.82.78:26600";
 
 /// Whether a program is on the `PATH`.
 pub(super) fn is_installed(program: &str) -> bool {
@@ -68,6 +68,12 @@ impl Qemu {
         let install = "apt-get install qemu-efi-aarch64 (Fedora: dnf install edk2-aarch64)";
         let firmware = firmware.ok_or(VmError::Missing { what: "the UEFI firmware for aarch64", install })?;
         Ok(Self { firmware: firmware.to_owned() })
+    }
+
+    /// The UEFI firmware for aarch64.
+    #[must_use]
+    pub fn firmware(&self) -> &Path {
+        &self.firmware
     }
 
     /// The script that starts a machine in its own folder, in the background.

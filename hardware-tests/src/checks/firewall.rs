@@ -1,0 +1,99 @@
+//! What can be reached from outside.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::Context;
+use crate::Failure;
+use crate::board::Board;
+use crate::vm::CLOSED_PORT;
+
+/// Ports on which something may listen on all addresses (DESIGN.md, section 7): SSH, RPC, REST and dashboard, metrics,
+/// registry.
+const TCP: [u16; 6] = [22, 26657, 8080, 26660, 8000, 8053];
+/// The same for UDP: node to node, mDNS, DHCP's client (both versions).
+const UDP: [u16; 4] = [26656, 5353, 68, 546];
+
+/// Only listed ports are listened on.
+pub fn listeners(board: &mut Board, _: &Context) -> Result<String, Failure> {
+    let tcp = board.run("cat /proc/net/tcp /proc/net/tcp6")?;
+    let udp = board.run("cat /proc/net/udp /proc/net/udp6")?;
+    // 0A: listening. An unconnected UDP socket is in state 07.
+    let (tcp, udp) = (open_ports(&tcp, "0A"), open_ports(&udp, "07"));
+    if let Some(port) = tcp.iter().find(|port| !TCP.contains(port)) {
+        return Err(format!("something listens on TCP port {port}").into());
+    }
+    if let Some(port) = udp.iter().find(|port| !UDP.contains(port)) {
+        return Err(format!("something listens on UDP port {port}").into());
+    }
+    if !tcp.contains(&22) || !udp.contains(&26656) {
+        return Err(format!("SSH and the node must listen; TCP {tcp:?}, UDP {udp:?}").into());
+    }
+    Ok(format!("TCP {tcp:?}, UDP {udp:?}"))
+}
+
+/// Ports of sockets in a state, in the kernel's table, but for those on loopback.
+fn open_ports(table: &str, state: &str) -> BTreeSet<u16> {
+    table
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let (address, port) = words.nth(1)?.split_once(':')?;
+            // 127.0.0.0/8 and ::1, in the byte order of the machine.
+            let loopback = (address.len() == 8 && address.ends_with("7F"))
+                || address == "00000000000000000000000001000000";
+            let open = words.nth(1) == Some(state) && !loopback;
+            open.then(|| u16::from_str_radix(port, 16).ok())?
+        })
+        .collect()
+}
+
+/// Somebody listens on a port that is not listed: from inside it answers, from outside it does not.
+pub fn closed(board: &mut Board, _: &Context) -> Result<String, Failure> {
+    let port = board.vm()?.ports.closed;
+    board.run_as_root(&format!("cd /tmp; (while true; do echo inside | nc -l -p {CLOSED_PORT}; done) >/dev/null 2>&1 & echo $! >/tmp/listener; sleep 1"))?;
+    let inside = board.run(&format!("nc -w 3 127.0.0.1 {CLOSED_PORT} </dev/null || true"))?;
+    let outside = ask(port);
+    board.run_as_root("kill $(cat /tmp/listener); rm /tmp/listener; killall nc 2>/dev/null; true")?;
+    if !inside.contains("inside") {
+        return Err(format!("the listener did not answer on the machine itself: {inside:?}").into());
+    }
+    if outside.contains("inside") {
+        return Err(format!("port {CLOSED_PORT} of the machine answers from outside").into());
+    }
+    Ok(format!("port {CLOSED_PORT} answers inside and not outside"))
+}
+
+/// What a port of this host says within some seconds.
+fn ask(port: u16) -> String {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(5)) else {
+        return String::new();
+    };
+    let mut said = [0; 64];
+    // QEMU takes every connection; whether the machine does shows in what comes back.
+    let read = stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .and_then(|()| stream.write_all(b"hello\n"))
+        .and_then(|()| stream.read(&mut said));
+    String::from_utf8_lossy(&said[..read.unwrap_or(0)]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_table_is_read() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue\n\
+             0: 00000000:0016 00000000:0000 0A 00000000:00000000\n\
+             1: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n\
+             2: 0100000A:6821 0200000A:9999 01 00000000:00000000\n\
+             3: 00000000000000000000000000000000:6820 00000000000000000000000000000000:0000 07\n\
+             4: 00000000000000000000000001000000:1234 00000000000000000000000000000000:0000 0A\n";
+        assert_eq!(open_ports(table, "0A"), BTreeSet::from([22]));
+        assert_eq!(open_ports(table, "07"), BTreeSet::from([26656]));
+    }
+}

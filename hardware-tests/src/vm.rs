@@ -1,0 +1,174 @@
+//! A virtual machine that can be switched on and whose plug can be pulled.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use trustnet_image::vm::{LAN, Qemu};
+
+use crate::Failure;
+use crate::image::Image;
+use crate::shell;
+use crate::target::Target;
+
+/// Memory of a machine, in MiB; the emulated Raspberry Pi has its own.
+const MEMORY_MIB: u64 = 512;
+/// Memory of each machine of a network, in MiB.
+const MEMORY_IN_CLUSTER_MIB: u64 = 320;
+/// Size of the disk: an emulated SD card must have a power of two.
+const DISK: &str = "2G";
+/// A port that the firewall must not open, and that leads to it from outside all the same.
+pub const CLOSED_PORT: u16 = 9999;
+
+/// Ports of this host that lead to the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// To SSH.
+    pub ssh: u16,
+    /// To the RPC.
+    pub rpc: u16,
+    /// To [`CLOSED_PORT`].
+    pub closed: u16,
+}
+
+/// A machine. It is switched off when this is dropped.
+#[derive(Debug)]
+pub struct Vm {
+    dir: PathBuf,
+    arguments: Vec<String>,
+    child: Option<Child>,
+    /// Its ports on this host.
+    pub ports: Ports,
+}
+
+impl Vm {
+    /// Makes the disk of a machine of kind `target` in `dir`; it is off. With `lan`, its number on the network of machines.
+    ///
+    /// # Errors
+    /// QEMU is missing, or the disk cannot be made.
+    pub fn new(target: &Target, image: &Image, dir: &Path, lan: Option<u8>) -> Result<Self, Failure> {
+        let qemu = Qemu::find()?;
+        fs::create_dir_all(dir)?;
+        let mut make = Command::new("qemu-img");
+        make.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(fs::canonicalize(&image.disk)?);
+        make.arg(dir.join("disk.qcow2")).arg(DISK);
+        shell::run(&mut make, Duration::from_secs(60))?.ok("qemu-img create")?;
+        let ports = Ports { ssh: free_port()?, rpc: free_port()?, closed: free_port()? };
+        let arguments = arguments(target, image, dir, ports, lan, &qemu);
+        Ok(Self { dir: dir.to_owned(), arguments, child: None, ports })
+    }
+
+    /// Switches it on.
+    ///
+    /// # Errors
+    /// QEMU does not start.
+    pub fn power_on(&mut self) -> Result<(), Failure> {
+        let log = File::options().create(true).append(true).open(self.dir.join("qemu.log"))?;
+        // It dies with this program, whatever ends it.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "qemu-system-aarch64"]).args(&self.arguments);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.child = Some(command.spawn().map_err(|why| format!("cannot run setpriv (util-linux): {why}"))?);
+        Ok(())
+    }
+
+    /// Pulls the plug: QEMU is killed, whatever the machine does.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub fn cut_power(&mut self) -> Result<(), Failure> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// The end of what it said on its console and QEMU said about it.
+    pub fn last_words(&self) -> String {
+        let tail = |file: &str| {
+            let text = fs::read(self.dir.join(file)).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(25)..].join("\n")
+        };
+        format!(
+            "--- console of {}\n{}\n--- qemu\n{}",
+            self.dir.display(),
+            tail("console.log"),
+            tail("qemu.log")
+        )
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn free_port() -> Result<u16, Failure> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// QEMU's command line (recipes: docs/ARCHITECTURE.md, "The image").
+fn arguments(
+    target: &Target,
+    image: &Image,
+    dir: &Path,
+    ports: Ports,
+    lan: Option<u8>,
+    qemu: &Qemu,
+) -> Vec<String> {
+    let path = |path: &Path| path.display().to_string();
+    let disk = format!("format=qcow2,file={},cache=writeback", path(&dir.join("disk.qcow2")));
+    let forward = |host: u16, guest: u16| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
+    let out = format!(
+        "user,id=out{}{}{}",
+        forward(ports.ssh, 22),
+        forward(ports.rpc, 26657),
+        forward(ports.closed, CLOSED_PORT)
+    );
+    let console = format!("file,id=console,append=on,path={}", path(&dir.join("console.log")));
+    let mut words: Vec<String> = Vec::new();
+    let mut add = |more: &[&str]| words.extend(more.iter().map(|word| (*word).to_owned()));
+    add(&["-display", "none", "-monitor", "none", "-chardev", &console, "-serial", "chardev:console"]);
+    let accelerator = if cfg!(target_arch = "aarch64") && Path::new("/dev/kvm").exists() {
+        "kvm"
+    } else {
+        "tcg,thread=multi"
+    };
+    if *target == Target::Raspi3b {
+        // QEMU runs none of the firmware, so it is given what the firmware would load.
+        let line = image.command_line.replace("console=tty0 ", "");
+        add(&["-machine", "raspi3b", "-accel", "tcg,thread=multi"]);
+        add(&["-kernel", &path(&image.kernel), "-initrd", &path(&image.initramfs)]);
+        add(&["-dtb", &path(&image.device_tree), "-append", &line]);
+        add(&["-drive", &format!("if=sd,{disk}"), "-netdev", &out, "-device", "usb-net,netdev=out"]);
+        return words;
+    }
+    let cpu = if accelerator == "kvm" { "host" } else { "cortex-a72" };
+    let memory = if lan.is_some() { MEMORY_IN_CLUSTER_MIB } else { MEMORY_MIB };
+    add(&["-machine", "virt", "-accel", accelerator, "-cpu", cpu, "-smp", "2", "-m", &memory.to_string()]);
+    match target {
+        Target::Uefi => add(&["-bios", &path(qemu.firmware())]),
+        _ => {
+            add(&["-kernel", &path(&image.kernel), "-initrd", &path(&image.initramfs)]);
+            add(&["-append", &image.command_line]);
+        }
+    }
+    add(&["-drive", &format!("if=none,id=disk,{disk}")]);
+    add(&["-device", "virtio-blk-pci,drive=disk,bootindex=0,romfile="]);
+    add(&["-netdev", &out, "-device", "virtio-net-pci,netdev=out,romfile="]);
+    if let Some(number) = lan {
+        add(&["-netdev", &format!("socket,id=lan,mcast={LAN},localaddr=127.0.0.1")]);
+        add(&["-device", &format!("virtio-net-pci,netdev=lan,mac=52:54:00:10:12:{number:02x},romfile=")]);
+    }
+    add(&["-device", "virtio-rng-pci", "-device", "i6300esb", "-action", "watchdog=reset"]);
+    words
+}
