@@ -36,6 +36,7 @@ pub struct Acknowledged {
 pub struct Load {
     over: Arc<AtomicBool>,
     told: Arc<Mutex<Vec<Acknowledged>>>,
+    refusal: Arc<Mutex<String>>,
     signer: Option<JoinHandle<()>>,
 }
 
@@ -52,6 +53,7 @@ impl Load {
         getrandom::fill(&mut seed).map_err(|why| format!("no randomness: {why}"))?;
         let over = Arc::<AtomicBool>::default();
         let told = Arc::<Mutex<Vec<Acknowledged>>>::default();
+        let refusal = Arc::<Mutex<String>>::default();
         let signer = Signer {
             key: SecretKey::from_seed(&seed),
             chain_id,
@@ -59,14 +61,20 @@ impl Load {
             rated,
             over: over.clone(),
             told: told.clone(),
+            refusal: refusal.clone(),
         };
         let signer = std::thread::spawn(move || signer.work());
-        Ok(Self { over, told, signer: Some(signer) })
+        Ok(Self { over, told, refusal, signer: Some(signer) })
     }
 
     /// How many transactions were acknowledged.
     pub fn acknowledged(&self) -> usize {
         self.told.lock().map_or(0, |told| told.len())
+    }
+
+    /// The last answer other than "it is in a block".
+    pub fn refusal(&self) -> String {
+        self.refusal.lock().map(|text| text.clone()).unwrap_or_default()
     }
 
     /// Ends it; gives what was acknowledged.
@@ -92,6 +100,7 @@ struct Signer {
     rated: NodeId,
     over: Arc<AtomicBool>,
     told: Arc<Mutex<Vec<Acknowledged>>>,
+    refusal: Arc<Mutex<String>>,
 }
 
 impl Signer {
@@ -104,7 +113,8 @@ impl Signer {
                 None => {
                     me = Some(trustnet_ledger::node_id(&self.key.public(), time_ms, nonce));
                     Action::Register {
-                        name: "tester".to_owned(),
+                        // Names are taken for ever.
+                        name: format!("tester-{}", &self.key.public().to_string()[..16]),
                         owner: String::new(),
                         kind: NodeKind::User,
                         node_key: None,
@@ -142,11 +152,19 @@ impl Signer {
                     }
                     return true;
                 }
-                // Refused as old, or not answered: on the chain perhaps, but nobody told.
-                Ok(_) | Err(_) => std::thread::sleep(PAUSE * 4),
+                // Not answered: on the chain perhaps, but nobody told.
+                Ok(answer) => self.refused(answer.log),
+                Err(error) => self.refused(error.to_string()),
             }
         }
         false
+    }
+
+    fn refused(&self, answer: String) {
+        if let Ok(mut refusal) = self.refusal.lock() {
+            *refusal = answer;
+        }
+        std::thread::sleep(PAUSE * 4);
     }
 }
 

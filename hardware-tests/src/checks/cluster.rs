@@ -86,7 +86,7 @@ fn more(load: &Load, what: &str) -> Result<(), Failure> {
     let before = load.acknowledged();
     until(LIMIT, &format!("{ENOUGH} transactions {what}"), || match load.acknowledged() - before {
         count if count >= ENOUGH => Ok(()),
-        count => Err(format!("{count} came").into()),
+        count => Err(format!("{count} came; {}", load.refusal()).into()),
     })?;
     Ok(())
 }

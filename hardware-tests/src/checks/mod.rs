@@ -162,7 +162,7 @@ fn load(board: &Board) -> Result<Load, Failure> {
 fn writes(board: &Board, count: usize) -> Result<(), Failure> {
     let load = load(board)?;
     until(Duration::from_secs(60), &format!("{count} transactions are acknowledged"), || {
-        (load.acknowledged() >= count).then_some(()).ok_or_else(|| "the node acknowledges too few".into())
+        (load.acknowledged() >= count).then_some(()).ok_or_else(|| load.refusal().into())
     })?;
     Ok(())
 }

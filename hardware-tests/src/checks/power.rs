@@ -20,7 +20,7 @@ pub fn loses_nothing(board: &mut Board, context: &Context) -> Result<String, Fai
     for cut in 1..=context.cuts {
         let before = load.acknowledged();
         until(WORK_LIMIT, "the node acknowledges a transaction", || {
-            (load.acknowledged() > before).then_some(()).ok_or_else(|| "nothing is acknowledged".into())
+            (load.acknowledged() > before).then_some(()).ok_or_else(|| load.refusal().into())
         })?;
         std::thread::sleep(random_between(CUT_MS)?);
         let vm = board.vm()?;
