@@ -10,7 +10,7 @@ pub fn resets(board: &mut Board, context: &Context) -> Result<String, Failure> {
     let before = board.boot_id()?;
     board.run("test -c /dev/watchdog")?;
     let feeder = board.run(
-        r"for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^/usr/bin/trustnet os watchdog' && echo ${p#/proc/}; done",
+        r"for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^/usr/bin/trustnet os watchdog' && echo ${p#/proc/}; done; true",
     )?;
     board.run_as_root(&format!("kill -STOP {feeder}"))?;
     let (_, took) =
