@@ -11,6 +11,11 @@ use crate::os::settings::{Settings, Ula, Wifi};
 const WIRELESS: &str = "wlan0";
 /// The prefix below which nodes of one network see each other (DESIGN 6).
 const ULA_PREFIX: Ipv6Addr = Ipv6Addr::new(0xfd10, 0x1234, 0, 0, 0, 0, 0, 0);
+/// As in the overlay's file, byte for byte: OpenRC would look at every service again if a file of /etc/conf.d changed.
+const SYSLOG_COMMENT: &str = "\
+# A ring in memory (4 MiB), read with `logread`: the log never wears the card.
+# `trustnet os apply` adds a remote log when trustnet.toml names one.
+";
 /// The ring of the log in memory, as in the overlay's /etc/conf.d/syslog.
 const SYSLOG_OPTIONS: &str = "-t -D -C4096";
 
@@ -75,7 +80,8 @@ pub fn files(settings: &Settings, facts: &Facts) -> Files {
     network(settings, facts, &mut files);
     ssh(settings, &mut files);
     let remote = settings.remote_log.as_deref().map(|server| format!(" -L -R {server}"));
-    let options = format!("SYSLOGD_OPTS=\"{SYSLOG_OPTIONS}{}\"\n", remote.unwrap_or_default());
+    let options =
+        format!("{SYSLOG_COMMENT}SYSLOGD_OPTS=\"{SYSLOG_OPTIONS}{}\"\n", remote.unwrap_or_default());
     files.insert("etc/conf.d/syslog", File::new(options));
     registry(settings.registry, &mut files);
     files

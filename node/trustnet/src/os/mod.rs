@@ -7,6 +7,7 @@ pub mod checks;
 pub mod data;
 pub mod disk;
 pub mod files;
+pub mod mdns;
 pub mod mistakes;
 pub mod motd;
 pub mod provision;
@@ -40,6 +41,8 @@ enum OsCommand {
     Motd(MotdArgs),
     /// Feed the hardware watchdog while the machine is healthy
     Watchdog(WatchdogArgs),
+    /// Answer to the name of this machine below .local
+    Mdns(MdnsArgs),
     /// Take the next step towards a data partition, and print it
     Data(DataArgs),
     /// Print trustnet.toml with every setting, commented out
@@ -73,6 +76,17 @@ struct ProvisionArgs {
     /// Do it as this group
     #[arg(long, requires = "uid")]
     gid: Option<u32>,
+}
+
+#[derive(Debug, clap::Args)]
+struct MdnsArgs {
+    /// The name to answer to [default: the machine's]
+    #[arg(long)]
+    name: Option<String>,
+
+    /// Print the address of a name below .local instead
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
+    resolve: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -121,6 +135,7 @@ pub fn main(args: &OsArgs, globals: &Globals) -> Result<(), CliError> {
             let state = motd::State::collect(&args.root, globals);
             output.text(&if args.console { state.render_console() } else { state.render(output.paint) })
         }
+        OsCommand::Mdns(args) => mdns_command(args, output),
         OsCommand::Watchdog(args) => watchdog::run(&args.device),
         OsCommand::Data(args) => {
             let step = if args.complete { data::complete } else { data::advance };
@@ -130,6 +145,19 @@ pub fn main(args: &OsArgs, globals: &Globals) -> Result<(), CliError> {
         }
         OsCommand::Template => output.text(settings::TEMPLATE),
     }
+}
+
+fn mdns_command(args: &MdnsArgs, output: Output) -> Result<(), CliError> {
+    if let Some(host) = &args.resolve {
+        let address = mdns::resolve(host);
+        let unknown = || {
+            CliError::failed(format!("nobody on this network answers to {host}"))
+                .next("names look like kitchen.local")
+        };
+        return output.text(&address.ok_or_else(unknown)?.to_string());
+    }
+    let own = || fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+    mdns::run(&args.name.clone().unwrap_or_else(own))
 }
 
 /// Mistakes do not fail: the machine must go on. Files that cannot be written do.

@@ -24,6 +24,7 @@ use crate::config::{Config, P2P_PORT, Peer, RPC_PORT};
 use crate::home::{Home, HomeError};
 use crate::keys::{self, KeyError, Role};
 use crate::new_home::{self, NodeKeys};
+use crate::os::mdns;
 use crate::os::settings::Node;
 
 /// The folder of fresh keys in the home.
@@ -150,8 +151,21 @@ fn network(
 }
 
 fn ask(url: &str) -> Result<(Genesis, Peer), CliError> {
-    let client = Client::new(url).map_err(|error: ClientError| CliError::from(error))?;
+    let client = Client::new(&resolved(url)).map_err(|error: ClientError| CliError::from(error))?;
     Ok((fetch_genesis(&client)?, fetch_peer(&client)?))
+}
+
+/// The URL with the address of a name below `.local`, which no name server of the appliance knows.
+fn resolved(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let (host, port) = rest.trim_end_matches('/').split_once(':').unwrap_or((rest, ""));
+    match mdns::resolve(host) {
+        Some(address) if !port.is_empty() => {
+            format!("{scheme}://{}", SocketAddr::new(address, port.parse().unwrap_or(RPC_PORT)))
+        }
+        Some(address) => format!("{scheme}://{}", SocketAddr::new(address, RPC_PORT)),
+        None => url.to_owned(),
+    }
 }
 
 /// The keys of an earlier, interrupted call if all three are whole; else new ones. Nothing was signed with
