@@ -1,9 +1,14 @@
 //! Power on, and again.
 
+use std::time::Duration;
+
 use super::{Context, seconds};
 use crate::Failure;
 use crate::board::Board;
 use crate::shell::until;
+
+/// How long an ordered shutdown may take before the start.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(60);
 
 /// From power to a login.
 pub fn reaches_ssh(board: &mut Board, context: &Context) -> Result<String, Failure> {
@@ -22,7 +27,8 @@ pub fn keeps_the_chain(board: &mut Board, context: &Context) -> Result<String, F
     let first = board.block(1)?["block_id"].clone();
     // The connection may end before the answer comes.
     board.try_run("doas reboot")?;
-    let (_, took) = until(context.boot_limit(), "the machine starts again", || match board.boot_id()? {
+    let limit = context.boot_limit() + SHUTDOWN_LIMIT;
+    let (_, took) = until(limit, "the machine starts again", || match board.boot_id()? {
         id if id != before => Ok(()),
         _ => Err("it has not restarted yet".into()),
     })?;

@@ -25,11 +25,13 @@ pub fn is_healthy(board: &mut Board, _: &Context) -> Result<String, Failure> {
         return Err(format!("the data partition is no ext4: {data}").into());
     }
     let rss = board.run(&format!("grep VmRSS /proc/$({PROCESS})/status"))?;
-    let memory = board.run("grep -E 'MemTotal|MemAvailable' /proc/meminfo")?;
+    // Used by programs and the kernel, and by the root, which lives in memory (busybox: used, shared).
+    let memory = board.run("free | grep Mem:")?;
+    let kib: Vec<u64> = memory.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [_, used, _, shared, ..] = kib[..] else { return Err(format!("cannot read {memory:?}").into()) };
+    let used = (used + shared) / 1024;
     let number =
         |text: &str| text.split_whitespace().find_map(|word| word.parse::<u64>().ok()).unwrap_or(0) / 1024;
-    let mut lines = memory.lines().map(number);
-    let used = lines.next().unwrap_or(0).saturating_sub(lines.next().unwrap_or(0));
     let first = status.lines().next().unwrap_or_default();
     Ok(format!("{first}; node {} MiB, the whole system {used} MiB of memory", number(&rss)))
 }
