@@ -2,6 +2,10 @@
 //!
 //! A proposal names its transactions by short ids; what the pool lacks is asked from whoever sent the
 //! proposal. Bounded: few candidates, and each at most one block large.
+//!
+//! The header is signed, the list of short ids is not: who passes a proposal on can put wrong ones in. And a short id
+//! can stand for two transactions. So what was gathered by short ids may be wrong without anybody's proven fault. Then
+//! all of it is dropped, and from there on only an answer counts that has the whole block and fits the header.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,7 +43,7 @@ pub enum Stage {
         execution: Execution,
     },
     /// Judged invalid.
-    Invalid(Option<Arc<Block>>),
+    Invalid(Arc<Block>),
 }
 
 /// A block whose transactions are being gathered.
@@ -50,6 +54,18 @@ pub struct Partial {
     short_ids: Vec<ShortId>,
     txs: Vec<Option<Bytes>>,
     bytes: usize,
+    whole: bool,
+}
+
+/// What came of transactions that a peer sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// Nothing in them is amiss.
+    Fine,
+    /// They cannot be told from wrong ones: ask for the whole block.
+    AskForAll,
+    /// All of a block, but not of this one: the sender made them up.
+    Wrong,
 }
 
 impl Partial {
@@ -63,6 +79,7 @@ impl Partial {
             short_ids: proposal.txs.clone(),
             bytes: txs.iter().flatten().map(Bytes::len).sum(),
             txs,
+            whole: false,
         }
     }
 
@@ -71,39 +88,66 @@ impl Partial {
         (0u16..).zip(&self.txs).filter(|(_, tx)| tx.is_none()).map(|(position, _)| position).collect()
     }
 
-    /// Takes transactions for the missing positions, in order; those that are not what was asked for are
-    /// left out. Returns whether all that came was wanted.
-    pub fn fill(&mut self, txs: Vec<Bytes>, id_of: impl Fn(&[u8]) -> ShortId) -> bool {
-        let mut all_wanted = true;
-        let mut positions = self.missing().into_iter();
+    /// Takes transactions that a peer sent. They come in the order of the block, but answer an earlier question: others
+    /// may have filled some of the places meanwhile.
+    pub fn fill(&mut self, txs: Vec<Bytes>, id_of: impl Fn(&[u8]) -> ShortId) -> Taken {
+        if self.whole {
+            return self.fill_whole(txs);
+        }
+        let mut next = 0;
         for tx in txs {
-            let Some(position) = positions.next().map(usize::from) else { return false };
-            let fits = tx.len() <= MAX_TX_BYTES && self.bytes + tx.len() <= MAX_BLOCK_BYTES;
-            if fits && id_of(&tx) == self.short_ids[position] {
+            let id = id_of(&tx);
+            let Some(offset) = self.short_ids[next..].iter().position(|short| *short == id) else {
+                return self.demand_whole();
+            };
+            let place = &mut self.txs[next + offset];
+            next += offset + 1;
+            if place.is_none() {
+                if tx.len() > MAX_TX_BYTES || self.bytes + tx.len() > MAX_BLOCK_BYTES {
+                    return self.demand_whole();
+                }
                 self.bytes += tx.len();
-                self.txs[position] = Some(tx);
-            } else {
-                all_wanted = false;
+                *place = Some(tx);
             }
         }
-        all_wanted
+        Taken::Fine
     }
 
-    /// Forgets all transactions: a short id stood for another transaction than the proposer meant.
-    pub fn clear(&mut self) {
+    /// Takes a whole block's transactions, or none.
+    fn fill_whole(&mut self, txs: Vec<Bytes>) -> Taken {
+        if txs.len() != self.txs.len() {
+            // An answer to an earlier question.
+            return Taken::Fine;
+        }
+        let bytes = txs.iter().map(Bytes::len).sum::<usize>();
+        if bytes > MAX_BLOCK_BYTES || !self.block(txs.clone()).matches_header() {
+            return Taken::Wrong;
+        }
+        self.bytes = bytes;
+        self.txs = txs.into_iter().map(Some).collect();
+        Taken::Fine
+    }
+
+    /// Drops what was gathered; from now on only a whole block counts.
+    pub fn demand_whole(&mut self) -> Taken {
         self.txs.fill(None);
         self.bytes = 0;
+        self.whole = true;
+        Taken::AskForAll
     }
 
-    /// The block, when nothing is missing.
-    pub fn complete(&self) -> Option<Block> {
-        let txs = self.txs.iter().cloned().collect::<Option<Vec<Bytes>>>()?;
-        Some(Block {
+    fn block(&self, txs: Vec<Bytes>) -> Block {
+        Block {
             header: self.header.clone(),
             last_commit: self.last_commit.clone(),
             evidence: self.evidence.clone(),
             txs,
-        })
+        }
+    }
+
+    /// The block, when nothing is missing.
+    pub fn complete(&self) -> Option<Block> {
+        Some(self.block(self.txs.iter().cloned().collect::<Option<Vec<Bytes>>>()?))
     }
 }
 
@@ -113,8 +157,6 @@ pub struct Candidate {
     pub stage: Stage,
     /// Proposals of it that the core has not been told, and whether each came in time.
     pub waiting: Vec<(bft::SignedProposal, bool)>,
-    /// Whether its transactions were fetched anew after a clash of short ids.
-    pub refetched: bool,
     /// Order of first sight.
     age: u64,
 }
@@ -175,7 +217,7 @@ impl Candidates {
         }
         self.seen += 1;
         let age = self.seen;
-        self.by_id.entry(id).or_insert(Candidate { stage, waiting: Vec::new(), refetched: false, age })
+        self.by_id.entry(id).or_insert(Candidate { stage, waiting: Vec::new(), age })
     }
 
     /// How many are held.
@@ -191,8 +233,8 @@ impl Candidates {
     /// The block of a candidate that is complete.
     pub fn block(&self, id: &Hash32) -> Option<&Arc<Block>> {
         match &self.by_id.get(id)?.stage {
-            Stage::Checking(block) | Stage::Valid { block, .. } | Stage::Invalid(Some(block)) => Some(block),
-            Stage::Partial(_) | Stage::Invalid(None) => None,
+            Stage::Checking(block) | Stage::Valid { block, .. } | Stage::Invalid(block) => Some(block),
+            Stage::Partial(_) => None,
         }
     }
 }
@@ -205,3 +247,7 @@ impl Candidate {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "candidates_tests.rs"]
+mod tests;

@@ -26,7 +26,7 @@ impl Engine {
                 self.append(&block, bytes, commit, execution, stored);
                 true
             }
-            Stage::Invalid(Some(block)) => {
+            Stage::Invalid(block) => {
                 // More than two thirds executed it and found it right: then this node's state is wrong.
                 match self.chain.validate(&block) {
                     Ok(execution) => {
@@ -37,7 +37,7 @@ impl Engine {
                 }
                 true
             }
-            other @ (Stage::Partial(_) | Stage::Checking(_) | Stage::Invalid(None)) => {
+            other @ (Stage::Partial(_) | Stage::Checking(_)) => {
                 self.candidates.insert(id, other, [None, None]);
                 false
             }

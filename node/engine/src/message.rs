@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use trustnet_ledger::codec::{self, CodecError};
 use trustnet_ledger::crypto::{Hash32, Signature};
 
-use crate::block::{Commit, Header, MAX_BLOCK_BYTES, MAX_BLOCK_EVIDENCE, MAX_BLOCK_TXS, MAX_VALIDATORS};
+use crate::block::{
+    Commit, Header, MAX_BLOCK_BYTES, MAX_BLOCK_EVIDENCE, MAX_BLOCK_TXS, MAX_VALIDATORS, evidence_hash,
+};
 use crate::evidence::Evidence;
 
 /// Version of the wire format.
@@ -91,6 +93,15 @@ pub struct WireProposal {
     pub txs: Vec<ShortId>,
     /// The prevotes of `pol_round`: without them a restarted peer could not accept a re-proposal.
     pub polka: Option<WireCertificate>,
+}
+
+impl WireProposal {
+    /// Whether commit, evidence and number of transactions are those that the header names. The header alone is signed.
+    pub fn fits_header(&self) -> bool {
+        self.header.tx_count as usize == self.txs.len()
+            && self.header.last_commit == self.last_commit.hash()
+            && self.header.evidence == evidence_hash(&self.evidence)
+    }
 }
 
 /// Where a node stands. Sent when a connection comes up, after commits, and on request.

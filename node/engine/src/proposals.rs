@@ -8,7 +8,7 @@ use trustnet_ledger::crypto::{Hash32, PublicKey, SignatureCheck};
 use trustnet_ledger::signed::SignedTransaction;
 
 use crate::block::{Block, Header, proposal_sign_bytes};
-use crate::candidates::{Partial, Stage};
+use crate::candidates::{Partial, Stage, Taken};
 use crate::consensus::Feed;
 use crate::engine::Engine;
 use crate::io::Output;
@@ -57,6 +57,13 @@ impl Engine {
                 );
             }
         }
+        if !wire.fits_header() {
+            return self.punish(
+                peer,
+                Misbehaviour::NetworkAbuse,
+                "sent a proposal whose parts do not fit its header",
+            );
+        }
         self.candidates.forget_rounds_below(self.core.round());
         if !self.candidates.admits(round, id) {
             return;
@@ -99,11 +106,15 @@ impl Engine {
             && let Stage::Partial(partial) = &candidate.stage
         {
             let positions = partial.missing();
-            if !positions.is_empty() {
-                self.send(peer, Message::GetBlockTxs { block: id, positions });
-            }
+            self.ask_for_txs(peer, id, positions);
         }
         self.complete(peer, id);
+    }
+
+    fn ask_for_txs(&mut self, peer: PublicKey, block: Hash32, positions: Vec<u16>) {
+        if !positions.is_empty() {
+            self.send(peer, Message::GetBlockTxs { block, positions });
+        }
     }
 
     pub(crate) fn on_get_block_txs(&mut self, peer: PublicKey, block: Hash32, positions: &[u16]) {
@@ -121,9 +132,15 @@ impl Engine {
     pub(crate) fn on_block_txs(&mut self, peer: PublicKey, block: Hash32, txs: Vec<Bytes>) {
         let Some(candidate) = self.candidates.get_mut(&block) else { return };
         let Stage::Partial(partial) = &mut candidate.stage else { return };
-        let wanted = partial.fill(txs, |tx| short_id(&tx_id(tx)));
-        if !wanted {
-            self.punish(peer, Misbehaviour::NetworkAbuse, "sent transactions that were not asked for");
+        match partial.fill(txs, |tx| short_id(&tx_id(tx))) {
+            Taken::Fine => {}
+            Taken::AskForAll => {
+                let positions = partial.missing();
+                self.ask_for_txs(peer, block, positions);
+            }
+            Taken::Wrong => {
+                self.punish(peer, Misbehaviour::NetworkAbuse, "sent other transactions than the block's");
+            }
         }
         self.complete(peer, block);
         self.settle(block);
@@ -135,16 +152,9 @@ impl Engine {
         let Stage::Partial(partial) = &mut candidate.stage else { return };
         let Some(block) = partial.complete() else { return };
         if !block.matches_header() {
-            if candidate.refetched {
-                candidate.stage = Stage::Invalid(None);
-            } else {
-                // Another transaction than the proposer meant has the same short id: fetch all, once.
-                candidate.refetched = true;
-                partial.clear();
-                let positions = partial.missing();
-                self.send(peer, Message::GetBlockTxs { block: id, positions });
-            }
-            return;
+            partial.demand_whole();
+            let positions = partial.missing();
+            return self.ask_for_txs(peer, id, positions);
         }
         let block = Arc::new(block);
         let (mut checks, mut tx_ids): (Vec<SignatureCheck>, Vec<Hash32>) = (Vec::new(), Vec::new());
@@ -154,7 +164,7 @@ impl Engine {
                 continue;
             }
             let Ok(tx) = SignedTransaction::decode(bytes) else {
-                candidate.stage = Stage::Invalid(Some(block));
+                candidate.stage = Stage::Invalid(block);
                 return;
             };
             checks.push(tx.signature_check(self.chain.chain_id()));
@@ -179,7 +189,7 @@ impl Engine {
         } else if let Some(candidate) = self.candidates.get_mut(&id)
             && let Stage::Checking(block) = &candidate.stage
         {
-            candidate.stage = Stage::Invalid(Some(Arc::clone(block)));
+            candidate.stage = Stage::Invalid(Arc::clone(block));
         }
         self.settle(id);
     }
@@ -196,7 +206,7 @@ impl Engine {
             Ok(execution) => Stage::Valid { bytes: Block::encode(&block), block, execution },
             Err(error) => {
                 tracing::warn!(height = block.header.height, block = %id, %error, "an invalid block was proposed");
-                Stage::Invalid(Some(block))
+                Stage::Invalid(block)
             }
         };
         if let Some(candidate) = self.candidates.get_mut(&id) {

@@ -37,7 +37,7 @@ const FAULTS: [&str; 24] = [
 ];
 
 /// Branches that answer the pitfalls of consensus.md (numbers as there), and other defences.
-const DEFENCES: [&str; 24] = [
+const DEFENCES: [&str; 25] = [
     "5: proposed again with the polka",
     "21: replayed the log",
     "23: found the block it had voted for",
@@ -58,7 +58,8 @@ const DEFENCES: [&str; 24] = [
     "refused: sent a proposal with a wrong signature",
     "refused: sent a heartbeat with a wrong signature",
     "refused: sent a transaction with a wrong signature",
-    "refused: sent transactions that were not asked for",
+    "refused: sent a proposal whose parts do not fit its header",
+    "refused: sent other transactions than the block's",
     "refused: asked for transactions that a block has not",
     "refused: answered with malformed blocks",
     "refused: sent a commit that does not hold",

@@ -108,13 +108,24 @@ impl Puppet {
             }
             Behaviour::ForgedTxs => say(self.forged(victim, forged)),
             Behaviour::Pester => {
-                let positions = (0..self.dice.between(0, 40) as u16).collect();
+                let positions: Vec<u16> = (0..self.dice.between(0, 40) as u16).collect();
                 let block = self.values.back().copied().unwrap_or_default();
                 let none = [0; 2];
                 let (height, round) = (view.height - self.dice.between(0, 1), self.dice.below(3) as u32);
                 match self.dice.below(5) {
                     0 => say(Message::GetBlockTxs { block, positions }),
-                    1 => say(Message::BlockTxs { block, txs: vec![Bytes::from_static(b"no")] }),
+                    1 if positions.len() % 2 == 0 => {
+                        say(Message::BlockTxs {
+                            block,
+                            txs: vec![Bytes::from_static(b"no"); positions.len() / 2],
+                        });
+                    }
+                    // Another's proposal, with transactions that are not its own: only the header is signed.
+                    1 => {
+                        let Some(mut proposal) = self.proposals.back().cloned() else { return };
+                        proposal.txs.iter_mut().for_each(|short| short[0] ^= 1);
+                        say(Message::Proposal(Box::new(proposal)));
+                    }
                     2 => say(Message::Holding(Holding {
                         height,
                         round,
