@@ -114,11 +114,14 @@ impl Puppet {
                 let (height, round) = (view.height - self.dice.between(0, 1), self.dice.below(3) as u32);
                 match self.dice.below(5) {
                     0 => say(Message::GetBlockTxs { block, positions }),
+                    // Made-up transactions for another's block: the second time, when all of them were asked for, it is
+                    // plain that they are.
                     1 if positions.len() % 2 == 0 => {
-                        say(Message::BlockTxs {
-                            block,
-                            txs: vec![Bytes::from_static(b"no"); positions.len() / 2],
-                        });
+                        let Some(proposal) = self.proposals.back() else { return };
+                        let txs = vec![Bytes::from_static(b"no"); proposal.txs.len()];
+                        let block = proposal.header.id();
+                        say(Message::BlockTxs { block, txs: txs.clone() });
+                        say(Message::BlockTxs { block, txs });
                     }
                     // Another's proposal, with transactions that are not its own: only the header is signed.
                     1 => {
