@@ -116,7 +116,7 @@ impl Puppet {
                     0 => say(Message::GetBlockTxs { block, positions }),
                     // Made-up transactions for another's block: the second time, when all of them were asked for, it is
                     // plain that they are.
-                    1 if positions.len() % 2 == 0 => {
+                    1 if positions.len().is_multiple_of(2) => {
                         let Some(proposal) = self.proposals.back() else { return };
                         let txs = vec![Bytes::from_static(b"no"); proposal.txs.len()];
                         let block = proposal.header.id();

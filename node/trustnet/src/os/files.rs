@@ -11,7 +11,7 @@ use crate::os::settings::{Settings, Ula, Wifi};
 const WIRELESS: &str = "wlan0";
 /// The prefix below which nodes of one network see each other (DESIGN 6).
 const ULA_PREFIX: Ipv6Addr = Ipv6Addr::new(0xfd10, 0x1234, 0, 0, 0, 0, 0, 0);
-/// As in the overlay's file, byte for byte: OpenRC would look at every service again if a file of /etc/conf.d changed.
+/// As in the overlay's file, byte for byte: `OpenRC` would look at every service again if a file of /etc/conf.d changed.
 const SYSLOG_COMMENT: &str = "\
 # A ring in memory (4 MiB), read with `logread`: the log never wears the card.
 # `trustnet os apply` adds a remote log when trustnet.toml names one.
