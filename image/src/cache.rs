@@ -26,7 +26,7 @@ pub enum FetchError {
         status: u16,
     },
     /// No connection, or it broke.
-    #[error("cannot download {url}: {why}; check the connection, or give another mirror with --mirror")]
+    #[error("cannot download {url}: {why}; check the connection, or give another mirror")]
     Network {
         /// What was asked for.
         url: String,
@@ -93,8 +93,7 @@ impl Cache {
     /// # Errors
     /// [`FetchError`]; nothing half is left behind.
     pub fn pinned(&self, url: &str, sha256: &str, screen: &Screen) -> Result<Vec<u8>, FetchError> {
-        let name = url.rsplit('/').next().unwrap_or(url);
-        let path = self.dir.join(format!("{}-{name}", &sha256[..sha256.len().min(16)]));
+        let path = self.path(url, sha256);
         match fs::read(&path) {
             Ok(bytes) if sha256_hex(&bytes) == sha256 => return Ok(bytes),
             Ok(_) => {
@@ -115,6 +114,19 @@ impl Cache {
         }
         self.keep(&path, &bytes)?;
         Ok(bytes)
+    }
+
+    /// Keeps a file that was downloaded with [`Self::fresh`] and checked since.
+    ///
+    /// # Errors
+    /// [`FetchError`]; nothing half is left behind.
+    pub fn adopt(&self, url: &str, bytes: &[u8]) -> Result<(), FetchError> {
+        self.keep(&self.path(url, &sha256_hex(bytes)), bytes)
+    }
+
+    fn path(&self, url: &str, sha256: &str) -> PathBuf {
+        let name = url.rsplit('/').next().unwrap_or(url);
+        self.dir.join(format!("{}-{name}", &sha256[..sha256.len().min(16)]))
     }
 
     /// A file that changes: from the network, always.
