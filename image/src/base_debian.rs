@@ -170,7 +170,7 @@ pub fn package_names() -> impl Iterator<Item = &'static str> {
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
     /// A package that is needed is not in the lock file.
-    #[error("the lock file has no package {0}; make it again: trustnet-image lock")]
+    #[error("the lock file has no package {0}; make it again: trustnet-image lock --base debian")]
     NotPinned(&'static str),
     /// A package cannot be unpacked.
     #[error("cannot unpack {package}: {why}")]

@@ -145,7 +145,7 @@ impl Inputs {
                 let mirror = Mirror::new(&sources.alpine, &sources.cache, screen);
                 alpine_base(&mirror, &Keys::alpine(), &lock, &String::from_utf8_lossy(world))?
             }
-            BaseKind::Debian => debian_base(sources, screen)?,
+            BaseKind::Debian => debian_base(sources, *screen)?,
         };
         Ok(Self { base, overlay, version })
     }
@@ -160,10 +160,10 @@ impl Inputs {
     }
 }
 
-fn debian_base(sources: &Sources, screen: &Screen) -> Result<Base, InputError> {
+fn debian_base(sources: &Sources, screen: Screen) -> Result<Base, InputError> {
     let lock = sources.repository.join("image/debian.lock");
     let text = std::fs::read_to_string(&lock).map_err(|why| BuildError::Read { path: lock, why })?;
-    let packages = Archive::new(&sources.mirror, &sources.cache, screen).packages(&lock::parse(&text)?)?;
+    let packages = Archive::new(&sources.mirror, &sources.cache, &screen).packages(&lock::parse(&text)?)?;
     Ok(base_debian::assemble(&packages, &sources.repository.join("image/base-debian"))?)
 }
 

@@ -40,14 +40,13 @@ pub fn assemble(files: &Files) -> Result<Base, TreeError> {
     let mut parts: Vec<Part> = tarballs.chain(packages).collect();
     parts.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
     parts.dedup();
-    let start = |kernel: &str, modloop: &str| Start {
+    let start = |kernel: &str| Start {
         kernel: format!("boot/vmlinuz-{kernel}"),
         initramfs: format!("boot/initramfs-{kernel}"),
         // Each kernel its own modules; without this every file in boot/ is tried.
-        options: format!("modules={MODULES} modloop={modloop}"),
+        options: format!("modules={MODULES} modloop=/boot/modloop-{kernel}"),
     };
-    let boot =
-        Boot { boards: start("rpi", "boot/modloop-rpi"), machines: start("virt", "boot/modloop-virt") };
+    let boot = Boot { boards: start("rpi"), machines: start("virt") };
     let name = format!("Alpine Linux {RELEASE}");
     Ok(Base { name, medium, boot, uefi: files.uefi.clone(), image_bytes: IMAGE_BYTES, parts })
 }

@@ -98,7 +98,7 @@ pub fn fetch_pinned(mirror: &Mirror<'_>, keys: &Keys, pins: Vec<FilePin>) -> Res
     let (boards, machines) = (release::boards_path(), release::machines_path());
     let medium = release::medium(&take(&boards)?, &take(&machines)?, keys)?;
     let mut extra = Vec::new();
-    for pin in pins.iter().filter(|pin| pin.path.ends_with(".apk")) {
+    for pin in pins.iter().filter(|pin| release::is_package(&pin.path)) {
         extra.push(Package::check(&pin.path, mirror.pinned(&pin.path, &pin.sha256)?, None, keys)?);
     }
     let place = extra.iter().position(|package| package.name == LOADER);

@@ -33,8 +33,10 @@ pub mod version;
 
 mod fetch;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod testing;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 pub use fetch::{Files, fetch, fetch_pinned};

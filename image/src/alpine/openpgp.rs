@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::alpine::testing;
 
-    /// Made by GnuPG with the tests' key.
+    /// Made by `GnuPG` with the tests' key.
     const SIGNATURE: &[u8] = include_bytes!("test-data/message.asc");
     const MESSAGE: &[u8] = include_bytes!("test-data/message.txt");
 

@@ -142,6 +142,12 @@ pub fn medium(boards: &[u8], machines: &[u8], keys: &Keys) -> Result<Medium, Rel
     Ok(Medium { tree, index, packages })
 }
 
+/// Whether a file is a package by its name.
+#[must_use]
+pub fn is_package(path: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("apk"))
+}
+
 fn packages(tree: &Tree, index: &Index, keys: &Keys) -> Result<Vec<Package>, ReleaseError> {
     let mut packages = Vec::new();
     for entry in &index.entries {
@@ -150,7 +156,8 @@ fn packages(tree: &Tree, index: &Index, keys: &Keys) -> Result<Vec<Package>, Rel
         packages.push(Package::check(&path, bytes, Some(entry), keys)?);
     }
     // What the index does not name nobody vouches for.
-    for (path, _) in tree.iter().filter(|(path, _)| path.ends_with(".apk")) {
+    // FAT does not tell large letters from small ones.
+    for (path, _) in tree.iter().filter(|(path, _)| is_package(path)) {
         if !index.entries.iter().any(|entry| medium_path(&entry.file()) == path) {
             let why = format!("{path} is not in its index");
             return Err(ReleaseError::Layout { file: boards_path(), why });

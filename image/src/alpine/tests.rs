@@ -70,7 +70,7 @@ fn overlay() -> Tree {
 }
 
 fn refusal(base: Result<Base, InputError>) -> String {
-    base.err().expect("it is refused").to_string()
+    base.expect_err("it is refused").to_string()
 }
 
 /// Serves a folder over HTTP until the tests end.
@@ -114,10 +114,10 @@ fn an_image_holds_alpines_medium_the_packages_beside_it_and_both_kernels() {
     assert!(
         text("config.txt").contains("\nkernel=boot/vmlinuz-rpi\ninitramfs boot/initramfs-rpi followkernel\n")
     );
-    assert!(text("cmdline.txt").contains(" modloop=boot/modloop-rpi "));
+    assert!(text("cmdline.txt").contains(" modloop=/boot/modloop-rpi "));
     let entry = text("loader/entries/trustnet-1.conf");
     assert!(entry.contains("\nlinux /boot/vmlinuz-virt\ninitrd /boot/initramfs-virt\n"), "{entry}");
-    assert!(entry.contains(" modloop=boot/modloop-virt "), "{entry}");
+    assert!(entry.contains(" modloop=/boot/modloop-virt "), "{entry}");
     for path in [
         "apks/.boot_repository",
         "apks/aarch64/APKINDEX.tar.gz",

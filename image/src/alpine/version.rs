@@ -129,11 +129,11 @@ pub struct Demand {
 }
 
 /// Which versions are meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Bound {
-    less: bool,
-    equal: bool,
-    greater: bool,
+    /// How they may compare with the one that is named.
+    orders: Vec<Ordering>,
+    /// Whether those that begin as it does are meant as well.
     fuzzy: bool,
 }
 
@@ -149,12 +149,13 @@ impl Demand {
         let bound = if operator.is_empty() {
             None
         } else {
-            let bound = Bound {
-                less: operator.contains('<'),
-                equal: operator.contains('='),
-                greater: operator.contains('>'),
-                fuzzy: operator.contains('~'),
-            };
+            let orders = operator.chars().filter_map(|sign| match sign {
+                '<' => Some(Ordering::Less),
+                '=' => Some(Ordering::Equal),
+                '>' => Some(Ordering::Greater),
+                _ => None,
+            });
+            let bound = Bound { orders: orders.collect(), fuzzy: operator.contains('~') };
             Some((bound, Version::parse(version)?))
         };
         let known = operator.len() <= 2 && operator != "><" && operator != "<>" && operator != "==";
@@ -171,14 +172,7 @@ impl Demand {
     pub fn accepts(&self, version: Option<&str>) -> bool {
         let Some((bound, wanted)) = &self.bound else { return true };
         let Some(version) = version.and_then(Version::parse) else { return false };
-        if bound.fuzzy && version.begins_as(wanted) {
-            return true;
-        }
-        match version.cmp(wanted) {
-            Ordering::Less => bound.less,
-            Ordering::Equal => bound.equal,
-            Ordering::Greater => bound.greater,
-        }
+        bound.fuzzy && version.begins_as(wanted) || bound.orders.contains(&version.cmp(wanted))
     }
 }
 
