@@ -162,6 +162,9 @@ impl Cache {
 
 fn download(url: &str, screen: Screen) -> Result<Vec<u8>, FetchError> {
     let network = |why: String| FetchError::Network { url: url.into(), why };
+    if url.starts_with("https:") {
+        return Err(network("this program speaks no TLS; what it takes is signed or pinned, so give http: instead".into()));
+    }
     let agent: ureq::Agent =
         ureq::Agent::config_builder().timeout_connect(Some(CONNECT_TIMEOUT)).build().into();
     let response = match agent.get(url).call() {
@@ -247,6 +250,8 @@ mod tests {
         assert!(matches!(wrong, Err(FetchError::WrongHash { .. })), "{wrong:?}");
         let short = cache.pinned(&serve(vec![answer(b"cont", 7)]), &sha, &screen);
         assert!(matches!(short, Err(FetchError::Network { .. })), "{short:?}");
+        let tls = cache.pinned("https://127.0.0.1/pool/thing.deb", &sha, &screen).unwrap_err();
+        assert!(tls.to_string().contains("give http: instead"), "{tls}");
         let gone = cache.pinned(
             &serve(vec![b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec()]),
             &sha,

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::cache::{Cache, FetchError, sha256_hex};
 use crate::screen::Screen;
 
-/// The mirror that is asked unless told otherwise. Everything from it is checked against Alpine's keys or the lock file.
-pub const DEFAULT_MIRROR: &str = "https://dl-cdn.alpinelinux.org/alpine";
+/// The mirror that is asked unless told otherwise. Plain HTTP, as for Debian: everything from it is checked against
+/// Alpine's keys or the lock file, and this program speaks no TLS.
+pub const DEFAULT_MIRROR: &str = "http://dl-cdn.alpinelinux.org/alpine";
 
 /// Where files come from.
 #[derive(Debug, Clone)]
