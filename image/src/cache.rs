@@ -67,6 +67,11 @@ pub struct Cache {
     offline: bool,
 }
 
+/// The file's name in a URL.
+fn name(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or(url)
+}
+
 /// SHA-256 as lower-case hexadecimal digits.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
@@ -124,9 +129,18 @@ impl Cache {
         self.keep(&self.path(url, &sha256_hex(bytes)), bytes)
     }
 
+    /// Files of this name that were kept, whatever their hash. The caller has to find out whether one is good.
+    #[must_use]
+    pub fn kept(&self, url: &str) -> Vec<Vec<u8>> {
+        // A cache that cannot be read is as good as none.
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let ending = format!("-{}", name(url));
+        let named = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(&ending));
+        named.filter_map(|entry| fs::read(entry.path()).ok()).collect()
+    }
+
     fn path(&self, url: &str, sha256: &str) -> PathBuf {
-        let name = url.rsplit('/').next().unwrap_or(url);
-        self.dir.join(format!("{}-{name}", &sha256[..sha256.len().min(16)]))
+        self.dir.join(format!("{}-{}", &sha256[..sha256.len().min(16)], name(url)))
     }
 
     /// A file that changes: from the network, always.
@@ -163,7 +177,9 @@ impl Cache {
 fn download(url: &str, screen: Screen) -> Result<Vec<u8>, FetchError> {
     let network = |why: String| FetchError::Network { url: url.into(), why };
     if url.starts_with("https:") {
-        return Err(network("this program speaks no TLS; what it takes is signed or pinned, so give http: instead".into()));
+        return Err(network(
+            "this program speaks no TLS; what it takes is signed or pinned, so give http: instead".into(),
+        ));
     }
     let agent: ureq::Agent =
         ureq::Agent::config_builder().timeout_connect(Some(CONNECT_TIMEOUT)).build().into();
@@ -178,7 +194,7 @@ fn download(url: &str, screen: Screen) -> Result<Vec<u8>, FetchError> {
     if expected.is_some_and(|expected| expected > MAX_DOWNLOAD_BYTES) {
         return Err(network(format!("it is larger than {MAX_DOWNLOAD_BYTES} bytes")));
     }
-    let bar = screen.bytes(url.rsplit('/').next().unwrap_or(url), expected.unwrap_or(0));
+    let bar = screen.bytes(name(url), expected.unwrap_or(0));
     let mut reader = response.into_body().into_reader().take(MAX_DOWNLOAD_BYTES);
     let mut bytes = Vec::new();
     let mut chunk = vec![0; CHUNK_BYTES];

@@ -125,9 +125,11 @@ fn tarball(
     pins: &mut Vec<FilePin>,
 ) -> Result<Vec<u8>, AlpineError> {
     let signature = mirror.now(&format!("{path}.asc"))?;
-    let bytes = mirror.now(path)?;
-    let wrong = |why| AlpineError::Signature { file: path.to_owned(), why };
-    openpgp::check(&keys.release, &bytes, &signature).map_err(wrong)?;
+    let check = |bytes: &[u8]| openpgp::check(&keys.release, bytes, &signature);
+    // A release does not change, and it is large.
+    let kept = mirror.kept(path).into_iter().find(|bytes| check(bytes).is_ok());
+    let bytes = kept.map_or_else(|| mirror.now(path), Ok)?;
+    check(&bytes).map_err(|why| AlpineError::Signature { file: path.to_owned(), why })?;
     keep(mirror, path, &bytes, pins)?;
     Ok(bytes)
 }

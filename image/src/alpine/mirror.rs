@@ -66,6 +66,15 @@ impl<'a> Mirror<'a> {
         Ok(bytes)
     }
 
+    /// Files at this path that [`Self::keep`] kept once.
+    #[must_use]
+    pub fn kept(&self, path: &str) -> Vec<Vec<u8>> {
+        match self.origin {
+            Origin::Url(url) => self.cache.kept(&place(url, path)),
+            Origin::Folder(_) => Vec::new(),
+        }
+    }
+
     /// Keeps a file that was taken with [`Self::now`] and found good: [`Self::pinned`] finds it without the network.
     ///
     /// # Errors

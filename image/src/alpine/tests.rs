@@ -238,6 +238,26 @@ fn what_was_taken_once_is_taken_again_without_a_network() {
 }
 
 #[test]
+fn a_release_is_downloaded_once_though_the_packages_are_looked_for_anew() {
+    let place = Place::new(&Alpine::good());
+    let origin = Origin::Url(serve(place.mirror()));
+    let first = place.base_from(&origin, false, &keys()).unwrap();
+    fs::remove_file(place.lock()).unwrap();
+    fs::remove_file(place.file(&release::boards_path())).unwrap();
+    let again = place.base_from(&origin, false, &keys()).unwrap();
+    assert_eq!(first.medium, again.medium);
+    // But what lies in the cache is not believed either.
+    fs::remove_file(place.lock()).unwrap();
+    for entry in fs::read_dir(place.dir.path().join("cache")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_string_lossy().contains("alpine-rpi") {
+            fs::write(path, "changed").unwrap();
+        }
+    }
+    assert!(refusal(place.base_from(&origin, false, &keys())).contains("HTTP 404"));
+}
+
+#[test]
 fn a_mirror_that_is_down_leads_to_the_next_step() {
     let place = Place::new(&Alpine::good());
     let down = Origin::Url("http://127.0.0.1:9/alpine".into());
