@@ -140,10 +140,9 @@ impl Inputs {
         let overlay = build::overlay(&sources.repository.join("overlays"), &program, &version, time)?;
         let base = match sources.base {
             BaseKind::Alpine => {
-                let world = overlay.read(WORLD)?;
                 let lock = sources.repository.join("image/alpine.lock");
                 let mirror = Mirror::new(&sources.alpine, &sources.cache, screen);
-                alpine_base(&mirror, &Keys::alpine(), &lock, &String::from_utf8_lossy(world))?
+                alpine_base(&mirror, &Keys::alpine(), &lock, &overlay)?
             }
             BaseKind::Debian => debian_base(sources, *screen)?,
         };
@@ -171,15 +170,26 @@ fn debian_base(sources: &Sources, screen: Screen) -> Result<Base, InputError> {
 ///
 /// # Errors
 /// [`InputError`].
-pub fn alpine_base(mirror: &Mirror<'_>, keys: &Keys, lock: &Path, world: &str) -> Result<Base, InputError> {
+pub fn alpine_base(
+    mirror: &Mirror<'_>,
+    keys: &Keys,
+    lock: &Path,
+    overlay: &Tree,
+) -> Result<Base, InputError> {
+    let world = String::from_utf8_lossy(overlay.read(WORLD)?);
     let files = match std::fs::read_to_string(lock) {
         Ok(text) => {
-            match alpine::fetch_pinned(mirror, keys, alpine::lock::parse(&text).map_err(AlpineError::from)?) {
+            match alpine::fetch_pinned(
+                mirror,
+                keys,
+                alpine::lock::parse(&text).map_err(AlpineError::from)?,
+                &world,
+            ) {
                 Err(AlpineError::Fetch { why: FetchError::Gone { url, .. } }) => {
                     mirror.note(&format!(
                     "NOTE: {url} has gone from the mirror; taking what is newest and signed instead. To pin it: trustnet-image lock --base alpine"
                 ));
-                    alpine::fetch(mirror, keys, world)?
+                    alpine::fetch(mirror, keys, &world)?
                 }
                 files => files?,
             }
@@ -187,7 +197,7 @@ pub fn alpine_base(mirror: &Mirror<'_>, keys: &Keys, lock: &Path, world: &str) -
         Err(why) if why.kind() == io::ErrorKind::NotFound => {
             mirror
                 .note("NOTE: there is no image/alpine.lock yet: taking what is newest and signed by Alpine");
-            let files = alpine::fetch(mirror, keys, world)?;
+            let files = alpine::fetch(mirror, keys, &world)?;
             write_alpine_lock(&files, lock)?;
             mirror.note(&format!(
                 "NOTE: pinned {} files in {}; commit it, and the same sources give the same image",
@@ -198,6 +208,13 @@ pub fn alpine_base(mirror: &Mirror<'_>, keys: &Keys, lock: &Path, world: &str) -
         }
         Err(why) => return Err(BuildError::Read { path: lock.to_owned(), why }.into()),
     };
+    let missing = alpine::services::missing(&files, overlay).map_err(AlpineError::from)?;
+    if !missing.is_empty() {
+        mirror.note(&format!(
+            "NOTE: no package brings these services that the overlay starts: {}",
+            missing.join(", ")
+        ));
+    }
     Ok(alpine::base::assemble(&files)?)
 }
 

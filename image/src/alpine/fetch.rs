@@ -26,6 +26,8 @@ const LOADER_FILE: &str = "usr/lib/systemd/boot/efi/systemd-bootaa64.efi";
 pub struct Files {
     /// The release's medium.
     pub medium: Medium,
+    /// Names of the packages that Alpine's first program installs, all from the medium.
+    pub first: Vec<String>,
     /// Packages that are put beside it.
     pub extra: Vec<Package>,
     /// The package with the boot loader.
@@ -45,6 +47,7 @@ pub fn fetch(mirror: &Mirror<'_>, keys: &Keys, world: &str) -> Result<Files, Alp
     let boards = tarball(mirror, keys, &release::boards_path(), &mut pins)?;
     let machines = tarball(mirror, keys, &release::machines_path(), &mut pins)?;
     let medium = release::medium(&boards, &machines, keys)?;
+    let first = installed_first(&medium.index, world)?;
 
     let mut indices = Vec::new();
     for repository in REPOSITORIES {
@@ -62,12 +65,13 @@ pub fn fetch(mirror: &Mirror<'_>, keys: &Keys, world: &str) -> Result<Files, Alp
     let (repository, entry) = with_loader.ok_or_else(|| AlpineError::NotPinned(LOADER.to_owned()))?;
     let path = release::repository_path(repository, &entry.file());
     let loader = package(mirror, keys, &path, entry, &mut pins)?;
-    Files::new(medium, extra, loader, pins)
+    Files::new(medium, first, extra, loader, pins)
 }
 
 impl Files {
     fn new(
         medium: Medium,
+        first: Vec<String>,
         mut extra: Vec<Package>,
         loader: Package,
         pins: Vec<FilePin>,
@@ -81,7 +85,7 @@ impl Files {
         }
         extra.sort_by(|a, b| a.name.cmp(&b.name));
         let uefi = loader.files(|path| path == LOADER_FILE)?.read(LOADER_FILE)?.to_vec();
-        Ok(Self { medium, extra, loader, uefi, pins })
+        Ok(Self { medium, first, extra, loader, uefi, pins })
     }
 }
 
@@ -89,7 +93,12 @@ impl Files {
 ///
 /// # Errors
 /// [`AlpineError`]; [`crate::cache::FetchError::Gone`] in it when the mirror has dropped one.
-pub fn fetch_pinned(mirror: &Mirror<'_>, keys: &Keys, pins: Vec<FilePin>) -> Result<Files, AlpineError> {
+pub fn fetch_pinned(
+    mirror: &Mirror<'_>,
+    keys: &Keys,
+    pins: Vec<FilePin>,
+    world: &str,
+) -> Result<Files, AlpineError> {
     let take = |path: &str| {
         let pin = pins.iter().find(|pin| pin.path == path);
         let pin = pin.ok_or_else(|| AlpineError::NotPinned(path.to_owned()))?;
@@ -97,23 +106,35 @@ pub fn fetch_pinned(mirror: &Mirror<'_>, keys: &Keys, pins: Vec<FilePin>) -> Res
     };
     let (boards, machines) = (release::boards_path(), release::machines_path());
     let medium = release::medium(&take(&boards)?, &take(&machines)?, keys)?;
+    let first = installed_first(&medium.index, world)?;
     let mut extra = Vec::new();
     for pin in pins.iter().filter(|pin| release::is_package(&pin.path)) {
         extra.push(Package::check(&pin.path, mirror.pinned(&pin.path, &pin.sha256)?, None, keys)?);
     }
     let place = extra.iter().position(|package| package.name == LOADER);
     let loader = extra.remove(place.ok_or_else(|| AlpineError::NotPinned(LOADER.to_owned()))?);
-    Files::new(medium, extra, loader, pins)
+    Files::new(medium, first, extra, loader, pins)
+}
+
+/// What Alpine's first program installs. It does so from the medium alone, before anything of ours runs.
+fn installed_first(medium: &Index, world: &str) -> Result<Vec<String>, AlpineError> {
+    let all = resolve(&[medium], &wanted_first(world)?, "the overlay")
+        .map(|all| all.into_keys().map(str::to_owned).collect());
+    all.map_err(AlpineError::World)
+}
+
+fn wanted_first(world: &str) -> Result<Vec<Demand>, AlpineError> {
+    world.split_whitespace().chain(INSTALLED).map(demand).collect()
+}
+
+fn demand(name: &str) -> Result<Demand, AlpineError> {
+    Demand::parse(name).ok_or_else(|| AlpineError::WorldSyntax(name.to_owned()))
 }
 
 /// The packages that a node needs and the medium lacks, each with the number of its repository.
 fn missing<'a>(repositories: &'a [&'a Index], world: &str) -> Result<Vec<Choice<'a>>, AlpineError> {
-    let demand = |name: &str| Demand::parse(name).ok_or_else(|| AlpineError::WorldSyntax(name.to_owned()));
-    let first = world.split_whitespace().chain(INSTALLED).map(demand).collect::<Result<Vec<_>, _>>()?;
-    // Alpine's first program installs from the medium alone, before anything of ours runs.
-    resolve(&repositories[..1], &first, "the overlay").map_err(AlpineError::World)?;
     let extra = EXTRA.into_iter().map(demand).collect::<Result<Vec<_>, _>>()?;
-    let all = resolve(repositories, &[first, extra].concat(), "a node")?;
+    let all = resolve(repositories, &[wanted_first(world)?, extra].concat(), "a node")?;
     Ok(all.into_values().filter_map(|(number, entry)| Some((number.checked_sub(1)?, entry))).collect())
 }
 

@@ -86,8 +86,8 @@ pub fn read(bytes: &[u8], keys: &Keys, place: &str) -> Result<Index, IndexError>
     Ok(Index::parse(text))
 }
 
-/// Checks the signatures in `stream`, a tar of them, over `message`. One of a known key is enough, as it is for apk; one
-/// of a known key that does not fit is an error.
+/// Checks the signatures in `stream`, a tar of them, over `message`. One that fits and is of a known key is enough, as it
+/// is for apk.
 ///
 /// # Errors
 /// What is wrong, in words.

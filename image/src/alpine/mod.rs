@@ -29,6 +29,7 @@ pub mod openpgp;
 pub mod package;
 pub mod release;
 pub mod resolve;
+pub mod services;
 pub mod version;
 
 mod fetch;

@@ -50,7 +50,7 @@ impl Place {
 
     fn base_from(&self, origin: &Origin, offline: bool, keys: &Keys) -> Result<Base, InputError> {
         let (cache, screen) = (Cache::new(self.dir.path().join("cache"), offline), Screen::quiet());
-        alpine_base(&Mirror::new(origin, &cache, &screen), keys, &self.lock(), WORLD)
+        alpine_base(&Mirror::new(origin, &cache, &screen), keys, &self.lock(), &overlay())
     }
 
     /// Changes a byte in the middle of a file.
@@ -66,6 +66,7 @@ impl Place {
 fn overlay() -> Tree {
     let mut overlay = Tree::new();
     overlay.file("etc/hostname", 0o644, "trustnet\n").unwrap();
+    overlay.file("etc/apk/world", 0o644, WORLD).unwrap();
     overlay
 }
 
@@ -255,6 +256,26 @@ fn a_release_is_downloaded_once_though_the_packages_are_looked_for_anew() {
         }
     }
     assert!(refusal(place.base_from(&origin, false, &keys())).contains("HTTP 404"));
+}
+
+#[test]
+fn a_service_that_nothing_brings_is_named() {
+    let mut alpine = Alpine::good();
+    alpine
+        .medium
+        .push(Apk::new("openssh-openrc", "1-r0").install_if("openrc openssh").file("etc/init.d/sshd", ""));
+    alpine.medium.push(Apk::new("chrony", "1-r0").file("etc/init.d/chronyd", ""));
+    let place = Place::new(&alpine);
+    let origin = Origin::Folder(place.mirror());
+    let (cache, screen) = (Cache::new(place.dir.path().into(), true), Screen::quiet());
+    let files = super::fetch(&Mirror::new(&origin, &cache, &screen), &keys(), WORLD).unwrap();
+    let mut overlay = overlay();
+    overlay.file("etc/init.d/trustnet-node", 0o755, "").unwrap();
+    for service in ["sshd", "trustnet-node", "chronyd", "local"] {
+        overlay.link(&format!("etc/runlevels/default/{service}"), &format!("/etc/init.d/{service}")).unwrap();
+    }
+    let missing = super::services::missing(&files, &overlay).unwrap();
+    assert_eq!(missing, ["chronyd", "local"], "chrony is on the medium, but nobody installs it");
 }
 
 #[test]
