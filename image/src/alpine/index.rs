@@ -233,4 +233,11 @@ mod tests {
             assert!(read(&signed[..cut], &keys, "main").is_err(), "cut at {cut}");
         }
     }
+
+    #[test]
+    fn an_index_that_is_too_large_is_refused_even_if_it_is_signed() {
+        let large = testing::signed(&testing::gz(&vec![0; MAX_INDEX_BYTES as usize + 1]));
+        let error = read(&large, &testing::keys(), "main").unwrap_err();
+        assert!(error.to_string().contains("more than 134217728 bytes"), "{error}");
+    }
 }

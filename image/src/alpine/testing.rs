@@ -44,13 +44,15 @@ fn cut_tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     tar
 }
 
-fn gz(content: &[u8]) -> Vec<u8> {
+/// A gzip stream.
+pub fn gz(content: &[u8]) -> Vec<u8> {
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gz.write_all(content).unwrap();
     gz.finish().unwrap()
 }
 
-fn signed(message: &[u8]) -> Vec<u8> {
+/// A message behind a stream with its signature.
+pub fn signed(message: &[u8]) -> Vec<u8> {
     let signature = sign(&signature::RSA_PKCS1_SHA256, message);
     let stream = gz(&cut_tar(&[(&format!(".SIGN.RSA256.{KEY_NAME}"), &signature)]));
     [stream.as_slice(), message].concat()
