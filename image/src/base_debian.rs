@@ -5,12 +5,24 @@
 
 use std::path::Path;
 
+use crate::archive::{cpio, write_tar};
+use crate::base::{Base, Boot, Start};
 use crate::deb;
 use crate::elf::missing_libraries;
 use crate::files::{FilesError, read_folder};
 use crate::lock::Pin;
 use crate::modules::{FOR_BOOT, FOR_RUNNING, ModuleError, Modules};
-use crate::tree::{Tree, TreeError};
+use crate::parts;
+use crate::squash::{SquashError, squashfs};
+use crate::tree::{Node, Tree, TreeError};
+
+/// Size of an image: what the FAT partition holds, and room for an update beside it.
+const IMAGE_BYTES: u64 = 256 * 1024 * 1024;
+/// Modules that the first program loads before it looks for hardware: of those the kernel does not tell by itself.
+const BOOT_MODULES: &str =
+    "loop,squashfs,vfat,nls_cp437,nls_ascii,nls_utf8,sd-mod,usb-storage,bcm2835,sdhci-iproc,phy-generic,dwc2";
+/// Packages say there under which licences they are.
+const DOCUMENTATION: &str = "usr/share/doc";
 
 /// What is taken of a package.
 enum Take {
@@ -158,7 +170,7 @@ pub fn package_names() -> impl Iterator<Item = &'static str> {
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
     /// A package that is needed is not in the lock file.
-    #[error("the lock file has no package {0}; make it again: trustnet-image lock")]
+    #[error("the lock file has no package {0}; make it again: trustnet-image lock --base debian")]
     NotPinned(&'static str),
     /// A package cannot be unpacked.
     #[error("cannot unpack {package}: {why}")]
@@ -185,30 +197,18 @@ pub enum BaseError {
     /// See [`ModuleError`].
     #[error(transparent)]
     Modules(#[from] ModuleError),
+    /// See [`SquashError`].
+    #[error(transparent)]
+    Squash(#[from] SquashError),
+    /// The archives of the base cannot be written.
+    #[error("cannot put the base together: {0}")]
+    Archive(#[from] std::io::Error),
     /// See [`TreeError`].
     #[error(transparent)]
     Tree(#[from] TreeError),
     /// See [`FilesError`].
     #[error(transparent)]
     Files(#[from] FilesError),
-}
-
-/// What boots: a base of either kind gives these.
-pub struct Base {
-    /// Its name and version, for people.
-    pub name: String,
-    /// The kernel, as UEFI and QEMU start it.
-    pub kernel: Vec<u8>,
-    /// What is in the initramfs.
-    pub initramfs: Tree,
-    /// `/` before the overlay.
-    pub root: Tree,
-    /// Modules, below `modules/VERSION`.
-    pub modules: Tree,
-    /// The Raspberry Pi's firmware and device trees, as they lie on the FAT partition.
-    pub firmware: Tree,
-    /// The UEFI boot loader.
-    pub uefi: Vec<u8>,
 }
 
 /// Puts the base together from packages. `stand_ins` is the folder `image/base-debian`.
@@ -220,9 +220,12 @@ pub fn assemble(packages: &[(Pin, Vec<u8>)], stand_ins: &Path) -> Result<Base, B
     for (name, take) in PACKAGES {
         let (_, bytes) =
             packages.iter().find(|(pin, _)| pin.name == *name).ok_or(BaseError::NotPinned(name))?;
-        let keep = |path: &str| match take {
-            All => !is_of_no_use(path),
-            Only(paths) => paths.iter().any(|wanted| path.starts_with(wanted)) && !is_of_no_use(path),
+        let keep = |path: &str| {
+            let wanted = match take {
+                All => true,
+                Only(paths) => paths.iter().any(|wanted| path.starts_with(wanted)),
+            };
+            wanted && !is_of_no_use(path) || is_copyright(path)
         };
         let unpacked = deb::unpack(bytes, &mut root, keep);
         unpacked.map_err(|why| BaseError::Package { package: (*name).to_owned(), why })?;
@@ -231,7 +234,10 @@ pub fn assemble(packages: &[(Pin, Vec<u8>)], stand_ins: &Path) -> Result<Base, B
         packages.iter().find(|(pin, _)| pin.name.starts_with(KERNEL)).ok_or(BaseError::NotPinned(KERNEL))?;
     let mut kernel_tree = Tree::new();
     let unpacked = deb::unpack(kernel_bytes, &mut kernel_tree, |path| {
-        path.starts_with("boot/vmlinuz") || path.starts_with("usr/lib/modules/") || is_device_tree(path)
+        path.starts_with("boot/vmlinuz")
+            || path.starts_with("usr/lib/modules/")
+            || is_device_tree(path)
+            || is_copyright(path)
     });
     unpacked.map_err(|why| BaseError::Package { package: kernel_pin.name.clone(), why })?;
 
@@ -247,9 +253,15 @@ pub fn assemble(packages: &[(Pin, Vec<u8>)], stand_ins: &Path) -> Result<Base, B
         }
     }
 
-    let firmware = firmware(&root, &kernel_tree, &version)?;
+    let mut medium = firmware(&root, &kernel_tree, &version)?;
+    let parts = packages.iter().map(|(pin, _)| {
+        let path = format!("{DOCUMENTATION}/{}/copyright", pin.name);
+        let tree = if pin.name.starts_with(KERNEL) { &kernel_tree } else { &root };
+        parts::debian(pin, tree.read(&path).ok())
+    });
+    let parts = parts.collect();
     let uefi = root.read("usr/lib/systemd/boot/efi/systemd-bootaa64.efi")?.to_vec();
-    for path in ["usr/lib/systemd", "usr/lib/raspi-firmware"] {
+    for path in ["usr/lib/systemd", "usr/lib/raspi-firmware", DOCUMENTATION] {
         root.remove(path);
     }
     let mut initramfs = Tree::merged_usr();
@@ -263,19 +275,38 @@ pub fn assemble(packages: &[(Pin, Vec<u8>)], stand_ins: &Path) -> Result<Base, B
         return Err(BaseError::Library { program, library });
     }
     for (path, entry) in root.iter() {
-        if let crate::tree::Node::File(content) = &entry.node
+        if let Node::File(content) = &entry.node
             && crate::elf::machine(content).is_some_and(|machine| machine != object::elf::EM_AARCH64)
         {
             return Err(BaseError::Architecture { path: path.to_owned() });
         }
     }
+    medium.file("boot/vmlinuz", 0o644, kernel)?;
+    medium.file("boot/initramfs", 0o644, zstd::encode_all(cpio(&initramfs).as_slice(), 9)?)?;
+    medium.file("boot/modloop", 0o644, squashfs(&modloop)?)?;
+    medium.file("apks/.boot_repository", 0o644, "")?;
+    // Not compressed: it is unpacked at every boot, and the image as a whole is compressed.
+    let mut archive = Vec::new();
+    write_tar(&root, &mut archive)?;
+    medium.file("apks/base.tar", 0o644, archive)?;
     let name = format!("Debian trixie, Linux {version}");
-    Ok(Base { name, kernel, initramfs, root, modules: modloop, firmware, uefi })
+    let start = Start {
+        kernel: "boot/vmlinuz".into(),
+        initramfs: "boot/initramfs".into(),
+        options: format!("modules={BOOT_MODULES}"),
+    };
+    let boot = Boot { boards: start.clone(), machines: start };
+    Ok(Base { name, medium, boot, uefi, image_bytes: IMAGE_BYTES, parts })
+}
+
+/// What says under which licences a package is.
+fn is_copyright(path: &str) -> bool {
+    path.strip_prefix(DOCUMENTATION).is_some_and(|rest| rest.ends_with("/copyright"))
 }
 
 /// Documentation and the like.
 fn is_of_no_use(path: &str) -> bool {
-    ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/bug"]
+    [DOCUMENTATION, "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/bug"]
         .iter()
         .any(|below| path.starts_with(below))
 }

@@ -3,16 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::archive::{cpio, tar_gz, write_tar};
-use crate::base_debian::Base;
+use crate::archive::tar_gz;
+use crate::base::Base;
 use crate::boot;
 use crate::fat;
 use crate::files::{FilesError, read_folder};
-use crate::squash::{SquashError, squashfs};
 use crate::tree::{Tree, TreeError};
 
-/// Size of the image: what the FAT partition holds, and room for an update beside it.
-pub const IMAGE_BYTES: u64 = 256 * 1024 * 1024;
 /// Where the template of the user's settings lies in the overlay.
 const SETTINGS_TEMPLATE: &str = "usr/share/trustnet/trustnet.toml";
 /// Names that the program answers to.
@@ -46,9 +43,6 @@ pub enum BuildError {
     /// See [`FilesError`].
     #[error(transparent)]
     Files(#[from] FilesError),
-    /// See [`SquashError`].
-    #[error(transparent)]
-    Squash(#[from] SquashError),
     /// See [`TreeError`].
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -113,20 +107,12 @@ pub fn overlay(folder: &Path, program: &[u8], version: &str, build_unix_s: u64) 
 /// # Errors
 /// [`BuildError`].
 pub fn medium(base: &Base, overlay: &Tree, settings: &Settings, version: &str) -> Result<Tree, BuildError> {
-    let mut medium = base.firmware.clone();
-    medium.file("config.txt", 0o644, boot::pi_config())?;
-    medium.file("cmdline.txt", 0o644, boot::pi_command_line())?;
+    let mut medium = base.medium.clone();
+    medium.file("config.txt", 0o644, boot::pi_config(&base.boot.boards))?;
+    medium.file("cmdline.txt", 0o644, boot::pi_command_line(&base.boot.boards))?;
     medium.file("EFI/BOOT/BOOTAA64.EFI", 0o644, base.uefi.clone())?;
     medium.file("loader/loader.conf", 0o644, boot::uefi_loader())?;
-    medium.file("loader/entries/trustnet-1.conf", 0o644, boot::uefi_entry(version))?;
-    medium.file("boot/vmlinuz", 0o644, base.kernel.clone())?;
-    medium.file("boot/initramfs", 0o644, zstd::encode_all(cpio(&base.initramfs).as_slice(), 9)?)?;
-    medium.file("boot/modloop", 0o644, squashfs(&base.modules)?)?;
-    medium.file("apks/.boot_repository", 0o644, "")?;
-    // Not compressed: it is unpacked at every boot, and the image as a whole is compressed.
-    let mut root = Vec::new();
-    write_tar(&base.root, &mut root)?;
-    medium.file("apks/base.tar", 0o644, root)?;
+    medium.file("loader/entries/trustnet-1.conf", 0o644, boot::uefi_entry(&base.boot.machines, version))?;
     medium.file("trustnet.apkovl.tar.gz", 0o644, tar_gz(overlay)?)?;
     medium.file("trustnet.toml", 0o644, settings_text(overlay, settings))?;
     medium.lay_over(settings.files.clone())?;
@@ -157,6 +143,6 @@ fn toml_text(text: &str) -> String {
 ///
 /// # Errors
 /// [`BuildError`].
-pub fn disk(medium: &Tree) -> Result<Vec<u8>, BuildError> {
-    Ok(fat::image(medium, IMAGE_BYTES)?)
+pub fn disk(base: &Base, medium: &Tree) -> Result<Vec<u8>, BuildError> {
+    Ok(fat::image(medium, base.image_bytes)?)
 }

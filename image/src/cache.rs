@@ -26,7 +26,7 @@ pub enum FetchError {
         status: u16,
     },
     /// No connection, or it broke.
-    #[error("cannot download {url}: {why}; check the connection, or give another mirror with --mirror")]
+    #[error("cannot download {url}: {why}; check the connection, or give another mirror")]
     Network {
         /// What was asked for.
         url: String,
@@ -67,6 +67,11 @@ pub struct Cache {
     offline: bool,
 }
 
+/// The file's name in a URL.
+fn name(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or(url)
+}
+
 /// SHA-256 as lower-case hexadecimal digits.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
@@ -93,8 +98,7 @@ impl Cache {
     /// # Errors
     /// [`FetchError`]; nothing half is left behind.
     pub fn pinned(&self, url: &str, sha256: &str, screen: &Screen) -> Result<Vec<u8>, FetchError> {
-        let name = url.rsplit('/').next().unwrap_or(url);
-        let path = self.dir.join(format!("{}-{name}", &sha256[..sha256.len().min(16)]));
+        let path = self.path(url, sha256);
         match fs::read(&path) {
             Ok(bytes) if sha256_hex(&bytes) == sha256 => return Ok(bytes),
             Ok(_) => {
@@ -115,6 +119,28 @@ impl Cache {
         }
         self.keep(&path, &bytes)?;
         Ok(bytes)
+    }
+
+    /// Keeps a file that was downloaded with [`Self::fresh`] and checked since.
+    ///
+    /// # Errors
+    /// [`FetchError`]; nothing half is left behind.
+    pub fn adopt(&self, url: &str, bytes: &[u8]) -> Result<(), FetchError> {
+        self.keep(&self.path(url, &sha256_hex(bytes)), bytes)
+    }
+
+    /// Files of this name that were kept, whatever their hash. The caller has to find out whether one is good.
+    #[must_use]
+    pub fn kept(&self, url: &str) -> Vec<Vec<u8>> {
+        // A cache that cannot be read is as good as none.
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let ending = format!("-{}", name(url));
+        let named = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(&ending));
+        named.filter_map(|entry| fs::read(entry.path()).ok()).collect()
+    }
+
+    fn path(&self, url: &str, sha256: &str) -> PathBuf {
+        self.dir.join(format!("{}-{}", &sha256[..sha256.len().min(16)], name(url)))
     }
 
     /// A file that changes: from the network, always.
@@ -150,6 +176,11 @@ impl Cache {
 
 fn download(url: &str, screen: Screen) -> Result<Vec<u8>, FetchError> {
     let network = |why: String| FetchError::Network { url: url.into(), why };
+    if url.starts_with("https:") {
+        return Err(network(
+            "this program speaks no TLS; what it takes is signed or pinned, so give http: instead".into(),
+        ));
+    }
     let agent: ureq::Agent =
         ureq::Agent::config_builder().timeout_connect(Some(CONNECT_TIMEOUT)).build().into();
     let response = match agent.get(url).call() {
@@ -163,7 +194,7 @@ fn download(url: &str, screen: Screen) -> Result<Vec<u8>, FetchError> {
     if expected.is_some_and(|expected| expected > MAX_DOWNLOAD_BYTES) {
         return Err(network(format!("it is larger than {MAX_DOWNLOAD_BYTES} bytes")));
     }
-    let bar = screen.bytes(url.rsplit('/').next().unwrap_or(url), expected.unwrap_or(0));
+    let bar = screen.bytes(name(url), expected.unwrap_or(0));
     let mut reader = response.into_body().into_reader().take(MAX_DOWNLOAD_BYTES);
     let mut bytes = Vec::new();
     let mut chunk = vec![0; CHUNK_BYTES];
@@ -235,6 +266,8 @@ mod tests {
         assert!(matches!(wrong, Err(FetchError::WrongHash { .. })), "{wrong:?}");
         let short = cache.pinned(&serve(vec![answer(b"cont", 7)]), &sha, &screen);
         assert!(matches!(short, Err(FetchError::Network { .. })), "{short:?}");
+        let tls = cache.pinned("https://127.0.0.1/pool/thing.deb", &sha, &screen).unwrap_err();
+        assert!(tls.to_string().contains("give http: instead"), "{tls}");
         let gone = cache.pinned(
             &serve(vec![b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec()]),
             &sha,

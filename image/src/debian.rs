@@ -94,7 +94,7 @@ impl<'a> Archive<'a> {
                     let found = index.as_ref().and_then(|index: &Index| index.successor(&pin.name));
                     let now = found.ok_or_else(|| DebianError::NoPackage(pin.name.clone()))?;
                     self.screen.note(&format!(
-                        "NOTE: {} {} has gone from the mirror; taking its signed successor {} {}. To pin it: trustnet-image lock",
+                        "NOTE: {} {} has gone from the mirror; taking its signed successor {} {}. To pin it: trustnet-image lock --base debian",
                         pin.name, pin.version, now.name, now.version
                     ));
                     let bytes = self.package(&now)?;

@@ -2,7 +2,9 @@
 
 #![allow(clippy::format_collect, clippy::format_push_string, reason = "short texts, made once an image")]
 
+pub mod alpine;
 pub mod archive;
+pub mod base;
 pub mod base_debian;
 pub mod boot;
 pub mod build;
@@ -17,6 +19,7 @@ pub mod inputs;
 pub mod lock;
 pub mod modules;
 pub mod outputs;
+pub mod parts;
 pub mod screen;
 pub mod squash;
 pub mod tree;

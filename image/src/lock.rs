@@ -21,7 +21,7 @@ pub struct Pin {
 
 /// A line that is no pin.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("line {line} of the lock file is malformed: {why}; make it again: trustnet-image lock")]
+#[error("line {line} of the lock file is malformed: {why}; make it again: trustnet-image lock --base debian")]
 pub struct LockError {
     /// Its number, from 1.
     pub line: usize,
@@ -29,7 +29,7 @@ pub struct LockError {
     pub why: &'static str,
 }
 
-const HEAD: &str = "# Packages of the Debian base. Made by `trustnet-image lock`; do not edit.\n\
+const HEAD: &str = "# Packages of the Debian base. Made by `trustnet-image lock --base debian`; do not edit.\n\
     # component name version sha256 bytes path\n";
 
 /// Reads a lock file.

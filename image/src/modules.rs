@@ -150,13 +150,14 @@ impl Modules {
     fn open(&self, name: &str) -> Result<Module, ModuleError> {
         let (place, content) = self.packed.get(name).ok_or_else(|| ModuleError::Missing(name.to_owned()))?;
         let unreadable = |why: String| ModuleError::Unreadable { name: place.clone(), why };
-        let content = if place.ends_with(".xz") {
+        let unpacked = place.strip_suffix(".xz");
+        let content = if unpacked.is_some() {
             unpack(content).map_err(|error| unreadable(error.to_string()))?
         } else {
             content.clone()
         };
         let info = Info::read(&content).map_err(unreadable)?;
-        Ok(Module { path: place.trim_end_matches(".xz").to_owned(), content, info })
+        Ok(Module { path: unpacked.unwrap_or(place).to_owned(), content, info })
     }
 
     /// The modules of the given names with all that they need, below `usr/lib/modules/VERSION`, and modprobe's files.

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
+use crate::base::Part;
 use crate::cache::sha256_hex;
-use crate::lock::Pin;
 
 /// Bytes of a block in the map.
 const BLOCK_BYTES: usize = 4096;
@@ -70,18 +70,20 @@ pub fn block_map(image: &[u8]) -> String {
     text(&sum)
 }
 
-/// Everything that is in the image, as `CycloneDX` 1.5: packages with their hashes, crates with their licences.
+/// Everything that is in the image, as `CycloneDX` 1.5: packages and crates with their licences.
 #[must_use]
-pub fn sbom(version: &str, pins: &[Pin], crates: &[(String, String, String)]) -> Value {
-    let packages = pins.iter().map(|pin| {
-        let kind = if pin.component == "main" { "application" } else { "firmware" };
-        json!({
-            "type": kind,
-            "name": pin.name,
-            "version": pin.version,
-            "purl": format!("pkg:deb/debian/{}@{}?arch=arm64&distro=trixie", pin.name, pin.version.replace('+', "%2B")),
-            "hashes": [{ "alg": "SHA-256", "content": pin.sha256 }],
-        })
+pub fn sbom(version: &str, parts: &[Part], crates: &[(String, String, String)]) -> Value {
+    let packages = parts.iter().map(|part| {
+        let Part { kind, name, version, purl, sha256, licence } = part;
+        let mut component = json!({ "type": kind, "name": name, "version": version, "purl": purl });
+        if let Some(sha256) = sha256 {
+            component["hashes"] = json!([{ "alg": "SHA-256", "content": sha256 }]);
+        }
+        // Not `expression`: packagers have names of their own beside SPDX's.
+        if let Some(licence) = licence {
+            component["licenses"] = json!([{ "license": { "name": licence } }]);
+        }
+        component
     });
     let crates = crates.iter().map(|(name, version, licence)| {
         json!({
@@ -152,16 +154,19 @@ mod tests {
 
     #[test]
     fn the_list_names_packages_and_crates() {
-        let pin = Pin {
-            component: "non-free-firmware".into(),
+        let part = Part {
+            kind: "firmware",
             name: "raspi-firmware".into(),
             version: "1+ds".into(),
-            sha256: "ab".into(),
-            bytes: 1,
-            path: "pool/non-free-firmware/r/raspi-firmware/x.deb".into(),
+            purl: "pkg:deb/debian/raspi-firmware@1%2Bds".into(),
+            sha256: Some("ab".into()),
+            licence: Some("GPL-2+".into()),
         };
-        let list = sbom("0.1.0", &[pin], &[("redb".into(), "4.4.0".into(), "MIT".into())]);
+        let bare = Part { sha256: None, licence: None, ..part.clone() };
+        let list = sbom("0.1.0", &[part, bare], &[("redb".into(), "4.4.0".into(), "MIT".into())]);
         assert_eq!(list["components"][0]["type"], "firmware");
-        assert_eq!(list["components"][1]["licenses"][0]["expression"], "MIT");
+        assert_eq!(list["components"][0]["licenses"][0]["license"]["name"], "GPL-2+");
+        assert!(list["components"][1].get("licenses").is_none());
+        assert_eq!(list["components"][2]["licenses"][0]["expression"], "MIT");
     }
 }

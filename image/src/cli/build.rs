@@ -73,7 +73,7 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
         let packed_name = format!("{name}.zst");
         let entry = outputs::imager_entry(&inputs.version, &packed_name, &image, &packed);
         let crates = inputs::crates(&sources.repository);
-        let sbom = outputs::sbom(&inputs.version, &inputs.pins, &crates);
+        let sbom = outputs::sbom(&inputs.version, &inputs.base.parts, &crates);
         let overlay = tar_gz(&inputs.overlay)?;
         let sums = [(&name, &image), (&packed_name, &packed)];
         let sums: String = sums.map(|(name, bytes)| format!("{}  {name}\n", sha256_hex(bytes))).concat();

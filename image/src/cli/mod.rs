@@ -10,7 +10,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use trustnet_image::base_debian::{self, KERNEL};
 use trustnet_image::debian::{Archive, DebianError};
 use trustnet_image::flash;
-use trustnet_image::inputs::SourceArgs;
+use trustnet_image::inputs::{self, BaseKind, SourceArgs, Sources};
 use trustnet_image::lock;
 use trustnet_image::screen::Screen;
 
@@ -52,7 +52,7 @@ enum Command {
     /// Make and run VMs
     #[command(subcommand)]
     Vm(vm::VmCommand),
-    /// Pin the newest packages of the Debian base
+    /// Pin the newest files of a base
     Lock(SourceArgs),
     /// Print a completion script for your shell
     Completions {
@@ -87,6 +87,15 @@ pub fn main() -> ExitCode {
 
 fn run_lock(args: &SourceArgs) -> Result<(), Failure> {
     let (screen, sources) = (Screen::stderr(), args.sources());
+    let (path, count) = match sources.base {
+        BaseKind::Alpine => inputs::lock_alpine(&sources, &screen)?,
+        BaseKind::Debian => lock_debian(&sources, screen)?,
+    };
+    println!("Pinned {count} files in {}", path.display());
+    Ok(())
+}
+
+fn lock_debian(sources: &Sources, screen: Screen) -> Result<(PathBuf, usize), Failure> {
     let index = Archive::new(&sources.mirror, &sources.cache, &screen).index()?;
     let find = |name: &str| index.find(name).ok_or_else(|| DebianError::NoPackage(name.to_owned()));
     let mut pins = base_debian::package_names().map(find).collect::<Result<Vec<_>, _>>()?;
@@ -94,8 +103,7 @@ fn run_lock(args: &SourceArgs) -> Result<(), Failure> {
     pins.sort();
     let path = sources.repository.join("image/debian.lock");
     std::fs::write(&path, lock::format(&pins))?;
-    println!("Pinned {} packages in {}", pins.len(), path.display());
-    Ok(())
+    Ok((path, pins.len()))
 }
 
 fn run_flash(device: &Path, image: &Path, yes: bool) -> Result<(), Failure> {
