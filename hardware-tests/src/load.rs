@@ -42,11 +42,12 @@ pub struct Load {
 
 impl Load {
     /// Starts to write to the nodes at `urls`, to the next when one does not answer. A user registers and then rates
-    /// `rated`, over and over.
+    /// `rated`, over and over. `behind` is how far the nodes' clock is behind ours: a board without a clock, where no
+    /// time server answers, lives in the past, and takes no transactions from its future.
     ///
     /// # Errors
     /// The chain's name or the user's key cannot be had.
-    pub fn start(urls: Vec<String>, rated: NodeId) -> Result<Self, Failure> {
+    pub fn start(urls: Vec<String>, rated: NodeId, behind: Duration) -> Result<Self, Failure> {
         let first = Client::new(urls.first().ok_or("there is no node to write to")?)?;
         let chain_id = first.chain_id()?;
         let mut seed = [0; 32];
@@ -59,6 +60,7 @@ impl Load {
             chain_id,
             urls,
             rated,
+            behind,
             over: over.clone(),
             told: told.clone(),
             refusal: refusal.clone(),
@@ -98,6 +100,7 @@ struct Signer {
     chain_id: String,
     urls: Vec<String>,
     rated: NodeId,
+    behind: Duration,
     over: Arc<AtomicBool>,
     told: Arc<Mutex<Vec<Acknowledged>>>,
     refusal: Arc<Mutex<String>>,
@@ -107,8 +110,8 @@ impl Signer {
     fn work(self) {
         let mut me = None;
         for nonce in 1.. {
-            let time_ms =
-                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let time_ms = now.saturating_sub(self.behind).as_millis() as u64;
             let action = match me {
                 None => {
                     me = Some(trustnet_ledger::node_id(&self.key.public(), time_ms, nonce));

@@ -29,13 +29,13 @@ use vm::Vm;
 /// Whatever went wrong, in words.
 type Failure = Box<dyn std::error::Error>;
 
-/// Checks TrustNet's image on virtual machines, or a node that runs somewhere, from outside.
+/// Checks the image on virtual machines, or a node that runs somewhere, from outside.
 #[derive(Parser)]
 #[command(version)]
 #[command(after_help = "All on VMs:    cross/build && cargo run -p trustnet-hardware-tests\n\
     A real board:  cargo run -p trustnet-hardware-tests -- --target ssh://warden@kitchen")]
 struct Args {
-    /// direct, uefi, raspi3b, cluster, ssh://warden@HOST; may be given several times [default: all but boards]
+    /// direct, uefi, raspi3b, cluster, or a board: `ssh://warden@HOST`; may be given several times [default: all but boards]
     #[arg(long, value_name = "TARGET")]
     target: Vec<Target>,
     /// Only these checks; `boot` always runs
@@ -69,8 +69,8 @@ fn main() -> ExitCode {
         for check in checks::ALL {
             println!("{:<10} {}", check.name, check.promise);
         }
-        println!("{:<10} {}", "same", "two images of the same inputs are the same");
-        println!("{:<10} {}", "cluster", "four VMs agree, and survive the loss of one");
+        println!("same       two images of the same inputs are the same");
+        println!("cluster    four VMs agree, and survive the loss of one");
         return ExitCode::SUCCESS;
     }
     match run(&args) {
@@ -163,7 +163,7 @@ fn one_machine(mut board: Board, context: &Context, args: &Args, report: &mut Re
         let since = Instant::now();
         match run(&mut board, context) {
             Ok(measured) => {
-                report.add(&context.target, name, Outcome::Passed(measured), Some(since.elapsed()))
+                report.add(&context.target, name, Outcome::Passed(measured), Some(since.elapsed()));
             }
             Err(error) => {
                 let words = board.vm.as_ref().map(Vm::last_words).unwrap_or_default();

@@ -156,12 +156,11 @@ fn arguments(
     let cpu = if accelerator == "kvm" { "host" } else { "cortex-a72" };
     let memory = if lan.is_some() { MEMORY_IN_CLUSTER_MIB } else { MEMORY_MIB };
     add(&["-machine", "virt", "-accel", accelerator, "-cpu", cpu, "-smp", "2", "-m", &memory.to_string()]);
-    match target {
-        Target::Uefi => add(&["-bios", &path(qemu.firmware())]),
-        _ => {
-            add(&["-kernel", &path(&image.kernel), "-initrd", &path(&image.initramfs)]);
-            add(&["-append", &image.command_line]);
-        }
+    if *target == Target::Uefi {
+        add(&["-bios", &path(qemu.firmware())]);
+    } else {
+        add(&["-kernel", &path(&image.kernel), "-initrd", &path(&image.initramfs)]);
+        add(&["-append", &image.command_line]);
     }
     add(&["-drive", &format!("if=none,id=disk,{disk}")]);
     add(&["-device", "virtio-blk-pci,drive=disk,bootindex=0,romfile="]);

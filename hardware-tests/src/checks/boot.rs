@@ -29,7 +29,7 @@ pub fn keeps_the_chain(board: &mut Board, context: &Context) -> Result<String, F
     board.try_run("doas reboot")?;
     let limit = context.boot_limit() + SHUTDOWN_LIMIT;
     let (_, took) = until(limit, "the machine starts again", || match board.boot_id()? {
-        id if id != before => Ok(()),
+        id if id != before => Ok(id),
         _ => Err("it has not restarted yet".into()),
     })?;
     super::writes(board, 1)?;

@@ -49,7 +49,7 @@ fn check(boards: &mut [Board], context: &Context) -> Result<String, Failure> {
     let urls: Result<Vec<String>, Failure> =
         boards.iter().map(|board| Ok(board.client()?.url().to_owned())).collect();
     let second: Value = boards[0].client()?.query("/node", &json!({ "node": "test-2" }))?;
-    let load = Load::start(urls?, id_in(&second)?)?;
+    let load = Load::start(urls?, id_in(&second)?, Duration::from_secs(1))?;
     more(&load, "with all")?;
 
     let last = boards.len() - 1;
@@ -59,7 +59,7 @@ fn check(boards: &mut [Board], context: &Context) -> Result<String, Failure> {
     boards[last].vm()?.power_on()?;
     let (_, back) =
         until(context.boot_limit(), "the lost node catches up", || match boards[last].height()? {
-            height if height >= without => Ok(()),
+            height if height >= without => Ok(height),
             height => Err(format!("it is at {height} of {without}").into()),
         })?;
     more(&load, "with all again")?;

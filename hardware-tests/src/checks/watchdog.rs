@@ -15,7 +15,7 @@ pub fn resets(board: &mut Board, context: &Context) -> Result<String, Failure> {
     board.run_as_root(&format!("kill -STOP {feeder}"))?;
     let (_, took) =
         until(context.boot_limit() * 2, "the watchdog resets the machine", || match board.boot_id()? {
-            id if id != before => Ok(()),
+            id if id != before => Ok(id),
             _ => Err("it has not restarted".into()),
         })?;
     Ok(format!("a login again {} after the feeder stopped", seconds(took)))
