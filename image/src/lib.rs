@@ -21,6 +21,7 @@ pub mod modules;
 pub mod outputs;
 pub mod parts;
 pub mod screen;
+pub mod sign;
 pub mod squash;
 pub mod tree;
 pub mod vm;

@@ -7,7 +7,7 @@ use crate::Failure;
 use crate::board::Board;
 use crate::shell::until;
 
-/// Longest time until a killed node runs again.
+/// Longest time until a killed node answers again.
 const RESPAWN_SECONDS: f64 = 5.0;
 /// Longest time from a node's start to its first answer.
 const ANSWER_SECONDS: f64 = 3.0;
@@ -53,13 +53,17 @@ pub fn comes_back(board: &mut Board, _: &Context) -> Result<String, Failure> {
     // One that has just been started waits longer, so as not to be started in a circle.
     std::thread::sleep(Duration::from_secs(8));
     let took = board.run(&format!(
-        "kill -9 {before} && a=$(cut -d' ' -f1 /proc/uptime); new=; \
-         until [ -n \"$new\" ]; do sleep 0.2; new=$({PROCESS}); done; \
+        "kill -9 {before} && a=$(cut -d' ' -f1 /proc/uptime); \
+         until wget -q -O /dev/null http://127.0.0.1:26657/health 2>/dev/null; do sleep 0.2; done; \
          echo \"$a $(cut -d' ' -f1 /proc/uptime)\""
     ))?;
+    let after = board.run(PROCESS)?;
+    if after == before {
+        return Err(format!("process {before} was not killed").into());
+    }
     until(Duration::from_secs(30), "the node answers again", || board.height())?;
     super::writes(board, 1)?;
-    within(&took, RESPAWN_SECONDS, "ran again")
+    within(&took, RESPAWN_SECONDS, "answered again")
 }
 
 /// Reads "from to" and compares the difference.

@@ -11,6 +11,7 @@ use trustnet_image::fat;
 use trustnet_image::inputs::{self, Inputs, SourceArgs};
 use trustnet_image::outputs;
 use trustnet_image::screen::Screen;
+use trustnet_image::sign;
 use trustnet_image::tree::Node;
 
 use super::Failure;
@@ -28,6 +29,9 @@ pub struct BuildArgs {
     /// Where the image goes; what belongs to it stands beside it
     #[arg(long, value_name = "FILE", default_value = "trustnet.img")]
     out: PathBuf,
+    /// Sign the SHA-256 sums with this SSH key, as FILE.sha256.sig
+    #[arg(long, value_name = "KEY", conflicts_with = "only_image")]
+    sign: Option<PathBuf>,
     /// Only the image, without compressed copy, hashes and lists
     #[arg(long)]
     only_image: bool,
@@ -77,6 +81,9 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
         let overlay = tar_gz(&inputs.overlay)?;
         let sums = [(&name, &image), (&packed_name, &packed)];
         let sums: String = sums.map(|(name, bytes)| format!("{}  {name}\n", sha256_hex(bytes))).concat();
+        if let Some(key) = &args.sign {
+            files.push((beside(".sha256.sig"), sign::sign(key, sums.as_bytes())?));
+        }
         files.extend([
             (beside(".zst"), packed),
             (beside(".sha256"), sums.into_bytes()),
