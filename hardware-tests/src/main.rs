@@ -90,6 +90,9 @@ fn run(args: &Args) -> Result<Report, Failure> {
     let scratch = tempfile::tempdir()?;
     let dir = args.keep.clone().unwrap_or_else(|| scratch.path().to_owned());
     fs::create_dir_all(&dir)?;
+    if fs::read_dir(&dir)?.next().is_some() {
+        return Err(format!("{} is not empty; give --keep another folder", dir.display()).into());
+    }
     let targets = match args.target.as_slice() {
         [] => vec![Target::Direct, Target::Uefi, Target::Raspi3b, Target::Cluster],
         given => given.to_vec(),

@@ -11,7 +11,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use trustnet_ledger::Genesis;
@@ -157,15 +157,18 @@ fn ask(url: &str) -> Result<(Genesis, Peer), CliError> {
 
 /// The URL with the address of a name below `.local`, which no name server of the appliance knows.
 fn resolved(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let (host, port) = rest.trim_end_matches('/').split_once(':').unwrap_or((rest, ""));
+    let host = host_of(url);
     match mdns::resolve(host) {
-        Some(address) if !port.is_empty() => {
-            format!("{scheme}://{}", SocketAddr::new(address, port.parse().unwrap_or(RPC_PORT)))
-        }
-        Some(address) => format!("{scheme}://{}", SocketAddr::new(address, RPC_PORT)),
+        Some(IpAddr::V4(ip)) => url.replacen(host, &ip.to_string(), 1),
+        Some(IpAddr::V6(ip)) => url.replacen(host, &format!("[{ip}]"), 1),
         None => url.to_owned(),
     }
+}
+
+/// The name in a URL; something that is none where an IPv6 address stands.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split([':', '/']).next().unwrap_or(rest)
 }
 
 /// The keys of an earlier, interrupted call if all three are whole; else new ones. Nothing was signed with

@@ -178,3 +178,14 @@ fn a_genesis_on_the_medium_with_peers_needs_nobody() {
         provision(other.path(), &lost, None, true).unwrap_err().message.contains("needs the chain's genesis")
     );
 }
+
+#[test]
+fn the_name_in_a_url_is_found_and_an_address_is_left_alone() {
+    for url in ["http://kitchen.local:26657", "kitchen.local:26657", "http://kitchen.local/", "kitchen.local"]
+    {
+        assert_eq!(host_of(url), "kitchen.local", "{url}");
+    }
+    for url in ["http://[fd10:1234::1]:26657", "http://192.168.1.21:26657", "http://example.org:1", ""] {
+        assert_eq!(resolved(url), url);
+    }
+}
