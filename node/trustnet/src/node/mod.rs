@@ -16,4 +16,6 @@ mod timers;
 pub use error::RunError;
 pub use handle::{NodeGone, NodeHandle, NodeInfo, NodeView, SubmitError};
 pub use repair::{Examination, Outcome, apply, examine};
+#[cfg(test)]
+pub use run::run_on;
 pub use run::{RunOptions, run};

@@ -42,8 +42,27 @@ pub async fn run(home: Home, config: Config, options: RunOptions) -> Result<(), 
     let listener = TcpListener::bind(config.rpc.listen)
         .await
         .map_err(|error| RunError::RpcListen { addr: config.rpc.listen, error })?;
+    run_opened(&home, &config, opened, listener, started, options).await
+}
+
+/// Like [`run`], with a listener that the caller holds already: nobody else can take its port on the way.
+#[cfg(test)]
+pub async fn run_on(home: Home, config: Config, listener: TcpListener) -> Result<(), RunError> {
+    let started = Instant::now();
+    let opened = open(&home, &config)?;
+    run_opened(&home, &config, opened, listener, started, RunOptions::default()).await
+}
+
+async fn run_opened(
+    home: &Home,
+    config: &Config,
+    opened: Opened,
+    listener: TcpListener,
+    started: Instant,
+    options: RunOptions,
+) -> Result<(), RunError> {
     let rpc_listen = listener.local_addr().unwrap_or(config.rpc.listen);
-    let (net, events) = start_network(&home, &config, &opened).await?;
+    let (net, events) = start_network(home, config, &opened).await?;
     let info = NodeInfo {
         name: config.name.clone(),
         node_key: opened.node_key.public(),

@@ -1,13 +1,14 @@
 //! The RPC of a whole node: one validator, its disk and its network, asked by this program's own client.
 #![allow(clippy::unwrap_used)]
 
-use std::net::TcpListener as StdListener;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tendermint_rpc::{Response, endpoint};
+use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, spawn_blocking};
+use trustnet_engine::mempool::tx_id;
 use trustnet_ledger::crypto::{PublicKey, SecretKey};
 use trustnet_ledger::{
     Action, Category, CategoryWeights, Genesis, GenesisValidator, NodeId, NodeKind, Params,
@@ -19,7 +20,7 @@ use crate::client::{Client, ClientError};
 use crate::config::Config;
 use crate::home::Home;
 use crate::new_home::{NodeKeys, create};
-use crate::node::{RunError, RunOptions, run};
+use crate::node::{RunError, run_on};
 
 const CHAIN: &str = "live-1";
 /// How long ago the chain began, in milliseconds: transactions are later than that and not in the
@@ -64,13 +65,14 @@ async fn start() -> Live {
         category_weights: CategoryWeights::default(),
         params: Params::default(),
     };
-    let free = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
     let mut config = Config { name: "node-1".to_owned(), ..Config::default() };
     config.p2p.listen = "127.0.0.1:0".parse().unwrap();
-    config.rpc.listen = free;
+    config.rpc.listen = address;
     create(&home, &config, &keys, &genesis).unwrap();
-    let node = tokio::spawn(run(home, config, RunOptions::default()));
-    let client = Client::new(&format!("http://{free}")).unwrap();
+    let node = tokio::spawn(run_on(home, config, listener));
+    let client = Client::new(&format!("http://{address}")).unwrap();
     let live = Live { client, keys, begin_ms, node, _dir: dir };
     let up = async {
         while live.call("health", json!({})).await.is_err() {
@@ -102,9 +104,34 @@ impl Live {
     /// Hands a transaction in and waits for its block; gives its height and its id in hex.
     async fn commit(&self, bytes: Vec<u8>) -> (u64, String) {
         let client = self.client.clone();
-        let done = spawn_blocking(move || client.broadcast_commit(&bytes)).await.unwrap().unwrap();
-        assert_eq!((done.code, done.log.as_str()), (0, ""));
-        (done.height, done.hash)
+        let id = tx_id(&bytes).to_string();
+        match spawn_blocking(move || client.broadcast_commit(&bytes)).await.unwrap() {
+            Ok(done) => {
+                assert_eq!((done.code, done.log.as_str()), (0, ""));
+                (done.height, done.hash)
+            }
+            // A disk that is busy with others' files can hold up a block for longer than a call waits.
+            Err(ClientError::Rpc { message, .. }) if message.starts_with("timed out") => {
+                (self.block_of(&id).await, id)
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Waits for the block that holds a transaction.
+    async fn block_of(&self, id: &str) -> u64 {
+        let since = Instant::now();
+        loop {
+            if let Ok(found) = self.call("tx", json!({ "hash": id })).await {
+                return found["height"].as_str().unwrap().parse().unwrap();
+            }
+            if since.elapsed() > PATIENCE {
+                let waiting = self.call("num_unconfirmed_txs", json!({})).await;
+                let consensus = self.call("consensus_state", json!({})).await;
+                panic!("{id} is in no block: {waiting:?} {consensus:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     fn sign(&self, signer: &SecretKey, nonce: u64, action: Action) -> Vec<u8> {
