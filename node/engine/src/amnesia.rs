@@ -8,6 +8,10 @@ use crate::io::TimerId;
 use crate::message::{Holding, Message, WireVote};
 use crate::silence::Told;
 
+/// A peer is asked for the same vote of ours again after this long. Its answer may be a status that names the vote once
+/// more: asked again at once, two nodes would fill the link between them.
+const ASK_AGAIN_MS: u64 = 500;
+
 impl Engine {
     /// Before its first signature a validator hears what others saw of it: the disk may hold an old backup.
     pub(crate) fn listen_first(&mut self) {
@@ -102,11 +106,17 @@ impl Engine {
     /// it hears that we hold none.
     pub(crate) fn ask_for_own_votes(&mut self, peer: PublicKey, our_vote: Option<(u64, u32)>) {
         let height = self.chain.next_height();
-        let Some((_, round)) = our_vote.filter(|(of, _)| *of == height) else { return };
+        let Some(vote @ (_, round)) = our_vote.filter(|(of, _)| *of == height) else { return };
         let known = self.signer.as_ref().is_none_or(|signer| (height, round) <= signer.last_slot());
         if !self.silence.is_lost() && (!self.silence.is_listening() || known) {
             return;
         }
+        let now_ms = self.now.mono_ms;
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        if known.asked_for_vote.is_some_and(|(of, at_ms)| of == vote && now_ms < at_ms + ASK_AGAIN_MS) {
+            return;
+        }
+        known.asked_for_vote = Some((vote, now_ms));
         let none = [0; MAX_VALIDATORS / 64];
         let holding = Holding { height, round, proposal: false, prevotes: none, precommits: none };
         self.send(peer, Message::Holding(holding));

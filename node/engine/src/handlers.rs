@@ -13,6 +13,10 @@ use crate::message::{Holding, Message, Status, WireCertificate, WireVote};
 use crate::silence::Report;
 use crate::uptime::Misbehaviour;
 
+/// A peer that asks for help with the last height again gets it this long after the last time, and not sooner: it costs
+/// the peer a few bytes to ask, and us a whole certificate to answer.
+const HELP_AGAIN_MS: u64 = 500;
+
 impl Engine {
     pub(crate) fn on_message(&mut self, peer: PublicKey, bytes: &Bytes) {
         if !self.peers.contains_key(&peer) {
@@ -75,6 +79,7 @@ impl Engine {
             return;
         }
         known.helped_at_height = height;
+        known.help_again_ms = self.now.mono_ms + HELP_AGAIN_MS;
         if let Some(mut certificate) = self.chain.tip().commit.to_certificate() {
             certificate.kind = bft::VoteKind::Precommit;
             self.send(peer, Message::Certificate(wire_certificate(&certificate)));
@@ -156,10 +161,16 @@ impl Engine {
         }
     }
 
-    /// While a height is undecided: tell neighbours what is held, so that they push what is not.
+    /// While a height is undecided: tell neighbours what is held, so that they push what is not. Decided, and still
+    /// without the block: tell them of the decision. It may be known here alone, and those who hold the block wait for
+    /// votes that will never come; with it they commit, and give the block away.
     pub(crate) fn on_repair_timer(&mut self) {
-        if !self.started || self.core.decided().is_some() {
+        if !self.started {
             return;
+        }
+        if let Some(certificate) = self.core.commit_certificate() {
+            self.broadcast(Message::Certificate(wire_certificate(&certificate)));
+            return self.set_timer(TimerId::Repair, self.config.timing.repair_ms);
         }
         let round = self.core.round();
         let holding = Holding {
@@ -194,7 +205,9 @@ impl Engine {
     fn on_holding(&mut self, peer: PublicKey, holding: &Holding) {
         let current = self.chain.next_height();
         if holding.height.checked_add(1) == Some(current) {
-            if let Some(known) = self.peers.get_mut(&peer) {
+            if let Some(known) = self.peers.get_mut(&peer)
+                && self.now.mono_ms >= known.help_again_ms
+            {
                 known.helped_at_height = 0;
             }
             return self.help_laggard(peer);

@@ -21,6 +21,10 @@ pub struct Peer {
     pub height: u64,
     /// The height at which it was last helped along with a commit.
     pub helped_at_height: u64,
+    /// When it may be helped so at the same height again, monotonic milliseconds.
+    pub help_again_ms: u64,
+    /// Height and round of the vote of ours that it was last asked to give back, and when, monotonic milliseconds.
+    pub asked_for_vote: Option<((u64, u32), u64)>,
     /// Messages for the height after the current one; they cannot be judged yet.
     early: VecDeque<(u64, Bytes)>,
     early_bytes: usize,

@@ -20,6 +20,9 @@ use crate::tally::{Group, Tally};
 use crate::timeline::Timeline;
 use crate::verdicts::Verdicts;
 
+/// More messages and timers under way than this mean that messages beget messages without end. A network of 7 has some
+/// thousands, one of 100 some ten thousands.
+const MAX_UNDER_WAY: usize = 200_000;
 /// Quick timeouts, for more rounds in less virtual time.
 const QUICK: Timing = Timing {
     propose_ms: 300,
@@ -269,6 +272,9 @@ impl World {
             if let Some(Reverse(next)) = self.queue.pop() {
                 self.now_ms = self.now_ms.max(next.at_ms);
                 self.handle(next.event);
+            }
+            if self.queue.len() > MAX_UNDER_WAY {
+                self.violate(format!("storm: more than {MAX_UNDER_WAY} messages and timers are under way"));
             }
         }
         false

@@ -79,6 +79,10 @@ pub struct Cluster {
     pub delay_ms: u64,
     /// Directed links that drop everything.
     pub cut: BTreeSet<(usize, usize)>,
+    /// Messages that are lost on the way, by sender and receiver.
+    pub loses: Option<fn(usize, usize, &Message) -> bool>,
+    /// Messages that were sent: from, to, what.
+    pub wire: Vec<(usize, usize, Message)>,
     /// Nodes that never answer a request, as a stopped process does.
     pub unresponsive: BTreeSet<usize>,
     queue: BTreeMap<(u64, u64), (usize, Input)>,
@@ -114,6 +118,8 @@ impl Cluster {
             now_ms: 1_000,
             delay_ms: 2,
             cut: BTreeSet::new(),
+            loses: None,
+            wire: Vec::new(),
             unresponsive: BTreeSet::new(),
             queue: BTreeMap::new(),
             seq: 0,
@@ -269,7 +275,9 @@ impl Cluster {
     }
 
     fn transmit(&mut self, from: usize, to: usize, message: &Message) {
-        if self.replicas[to].engine.is_some() && !self.cut.contains(&(from, to)) {
+        self.wire.push((from, to, message.clone()));
+        let lost = self.cut.contains(&(from, to)) || self.loses.is_some_and(|loses| loses(from, to, message));
+        if self.replicas[to].engine.is_some() && !lost {
             let bytes = message.encode();
             let delay_ms = self.delay_ms;
             self.push(delay_ms, to, Input::Message { peer: Self::key(from), bytes });
