@@ -57,8 +57,29 @@ pub fn read_public_key(path: &Path) -> Result<String, Failure> {
     Ok(line.to_owned())
 }
 
+/// Refuses a place that cannot be written to before minutes of work have gone into what is to lie there.
+fn check_place(out: &Path) -> Result<(), Failure> {
+    let folder = match out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        let folder = folder.display();
+        return Err(
+            format!("there is no folder {folder} to write the image to; make it: mkdir -p {folder}").into()
+        );
+    }
+    if out.is_dir() {
+        return Err(
+            format!("{0} is a folder; name a file in it: --out {0}/trustnet.img", out.display()).into()
+        );
+    }
+    Ok(())
+}
+
 pub fn run(args: &BuildArgs) -> Result<(), Failure> {
     let screen = if args.json { Screen::quiet() } else { Screen::stderr() };
+    check_place(&args.out)?;
     let ssh_key = args.ssh_key.as_deref().map(read_public_key).transpose()?;
     let read = |path: &PathBuf| {
         fs::read_to_string(path).map_err(|why| format!("cannot read {}: {why}", path.display()))
@@ -153,4 +174,20 @@ pub fn inspect(image: &Path, json: bool) -> Result<(), Failure> {
         println!("{:>9}  {}  {path}", size(content.len()), &sha256_hex(content)[..16]);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_cannot_be_written_to_is_refused_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(check_place(&dir.path().join("trustnet.img")).is_ok());
+        assert!(check_place(Path::new("trustnet.img")).is_ok());
+        let missing = check_place(&dir.path().join("none/trustnet.img")).unwrap_err().to_string();
+        assert!(missing.contains("mkdir -p"), "{missing}");
+        let folder = check_place(dir.path()).unwrap_err().to_string();
+        assert!(folder.contains("is a folder; name a file in it"), "{folder}");
+    }
 }
