@@ -15,6 +15,7 @@ use trustnet_image::sign;
 use trustnet_image::tree::Node;
 
 use super::Failure;
+use super::say::say;
 
 #[derive(clap::Args)]
 pub struct BuildArgs {
@@ -133,16 +134,16 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
     if args.json {
         let files: Vec<_> =
             files.iter().map(|(path, bytes)| json!({ "file": path, "bytes": bytes.len() })).collect();
-        println!(
+        say!(
             "{}",
             json!({ "base": inputs.base.name, "version": inputs.version, "sha256": sha256, "files": files })
         );
     } else {
-        println!("{} on {}", args.out.display(), inputs.base.name);
+        say!("{} on {}", args.out.display(), inputs.base.name);
         for (path, bytes) in &files {
-            println!("  {:>9}  {}", size(bytes.len()), path.display());
+            say!("  {:>9}  {}", size(bytes.len()), path.display());
         }
-        println!("  SHA-256 {sha256}\nnext: trustnet-image flash /dev/sdX --image {}", args.out.display());
+        say!("  SHA-256 {sha256}\nnext: trustnet-image flash /dev/sdX --image {}", args.out.display());
     }
     Ok(())
 }
@@ -167,16 +168,17 @@ pub fn inspect(image: &Path, json: bool) -> Result<(), Failure> {
     if json {
         let files: Vec<_> =
             files.map(|(path, content)| json!({ "path": path, "bytes": content.len(), "sha256": sha256_hex(content) })).collect();
-        println!("{}", json!({ "files": files }));
+        say!("{}", json!({ "files": files }));
         return Ok(());
     }
     for (path, content) in files {
-        println!("{:>9}  {}  {path}", size(content.len()), &sha256_hex(content)[..16]);
+        say!("{:>9}  {}  {path}", size(content.len()), &sha256_hex(content)[..16]);
     }
     Ok(())
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

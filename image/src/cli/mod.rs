@@ -1,6 +1,7 @@
 //! The command line.
 
 mod build;
+mod say;
 mod vm;
 
 use std::path::{Path, PathBuf};
@@ -61,6 +62,8 @@ enum Command {
     },
 }
 
+use say::say;
+
 type Failure = Box<dyn std::error::Error>;
 
 /// Runs the program.
@@ -72,12 +75,14 @@ pub fn main() -> ExitCode {
         Command::Vm(command) => vm::run(&command),
         Command::Lock(args) => run_lock(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "trustnet-image", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "trustnet-image", &mut script);
+            say::line(format_args!("{}", String::from_utf8_lossy(&script).trim_end()))
         }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<say::ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -91,7 +96,7 @@ fn run_lock(args: &SourceArgs) -> Result<(), Failure> {
         BaseKind::Alpine => inputs::lock_alpine(&sources, &screen)?,
         BaseKind::Debian => lock_debian(&sources, screen)?,
     };
-    println!("Pinned {count} files in {}", path.display());
+    say!("Pinned {count} files in {}", path.display());
     Ok(())
 }
 
@@ -119,7 +124,7 @@ fn run_flash(device: &Path, image: &Path, yes: bool) -> Result<(), Failure> {
         }
     }
     flash::flash(device, &bytes, &Screen::stderr())?;
-    println!(
+    say!(
         "{} is ready. Put it into the board and power it;\nafter a minute: ssh warden@ADDRESS (the address is on the console and in your router's list)",
         device.display()
     );

@@ -14,6 +14,7 @@ use trustnet_image::vm::{self, Forward, Machine, Plan, State};
 
 use super::Failure;
 use super::build::read_public_key;
+use super::say::say;
 
 /// How long a machine may take to answer, with or without a processor that helps.
 const BOOT_LIMIT: Duration = Duration::from_secs(240);
@@ -123,11 +124,11 @@ pub fn run(command: &VmCommand) -> Result<(), Failure> {
         VmCommand::Stop(args) => {
             let folder = folder(args.folder.as_ref());
             Machine::load(&folder, &args.name)?.stop(&folder)?;
-            println!("{} is off", args.name);
+            say!("{} is off", args.name);
             Ok(())
         }
         VmCommand::Status { folder: given, json } => {
-            status(&folder(given.as_ref()), *json);
+            status(&folder(given.as_ref()), *json)?;
             Ok(())
         }
         VmCommand::Ssh { name, command } => {
@@ -139,7 +140,7 @@ pub fn run(command: &VmCommand) -> Result<(), Failure> {
         VmCommand::Delete(args) => {
             let folder = folder(args.folder.as_ref());
             Machine::load(&folder, &args.name)?.delete(&folder)?;
-            println!("{} is gone, with its disk", args.name);
+            say!("{} is gone, with its disk", args.name);
             Ok(())
         }
     }
@@ -190,7 +191,7 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
         Ok((image, given.is_none().then(|| key.clone())))
     })?;
     if args.no_start {
-        println!("next: trustnet-image vm start {}", created[0].machine.name);
+        say!("next: trustnet-image vm start {}", created[0].machine.name);
         return Ok(());
     }
     for created in &created {
@@ -206,7 +207,7 @@ fn start(machine: &Machine, folder: &std::path::Path, screen: Screen) -> Result<
     machine.start(folder)?;
     screen.note(&format!("waiting for {}", machine.name));
     let took = machine.wait_for_ssh(folder, BOOT_LIMIT)?;
-    println!(
+    say!(
         "{} answers after {} s: RPC on http://127.0.0.1:{}\n  next: trustnet-image vm ssh {}",
         machine.name,
         took.as_secs(),
@@ -216,21 +217,22 @@ fn start(machine: &Machine, folder: &std::path::Path, screen: Screen) -> Result<
     Ok(())
 }
 
-fn status(folder: &std::path::Path, as_json: bool) {
+fn status(folder: &std::path::Path, as_json: bool) -> Result<(), Failure> {
     let all = Machine::all(folder);
     if as_json {
         let list: Vec<_> = all.iter().map(|vm| json!({ "vm": vm, "state": vm.state(folder) })).collect();
-        println!("{}", json!({ "folder": folder, "vms": list }));
-        return;
+        say!("{}", json!({ "folder": folder, "vms": list }));
+        return Ok(());
     }
     if all.is_empty() {
-        println!("no VMs in {}\nnext: trustnet-image vm create NAME", folder.display());
+        say!("no VMs in {}\nnext: trustnet-image vm create NAME", folder.display());
     }
     for machine in all {
         let state = match machine.state(folder) {
             State::Stopped => "off".to_owned(),
             State::Running { pid } => format!("runs (process {pid})"),
         };
-        println!("{:<16} {state:<24} ssh {:<6} rpc {}", machine.name, machine.ssh_port, machine.rpc_port);
+        say!("{:<16} {state:<24} ssh {:<6} rpc {}", machine.name, machine.ssh_port, machine.rpc_port);
     }
+    Ok(())
 }
