@@ -1,13 +1,18 @@
 //! Carries the acts of a plan out, and ends them.
 
+use std::collections::BTreeMap;
+
 use trustnet_store::{Dir, MemDir};
 
+use crate::machine::signed_on;
 use crate::plan::Act;
 use crate::tally::Group;
 use crate::world::{Event, World};
 
 /// Room that a full disk still has, bytes: less than a record.
 const LAST_BYTES: u64 = 1_000;
+/// What a disk reads and writes at once, bytes.
+const SECTOR_BYTES: usize = 512;
 
 impl World {
     pub(crate) fn act(&mut self, index: usize) {
@@ -157,19 +162,60 @@ impl World {
     fn rot(&mut self, at: usize, bits: u32) {
         let machine = &mut self.machines[at];
         machine.rotten = true;
+        let before = machine.dir.duplicate();
         let names = files(&machine.dir);
+        let mut flips: Flips = BTreeMap::new();
         for _ in 0..bits {
             let Some(name) = self.dice.disks.pick(&names) else { return };
-            let Some(mut bytes) = machine.dir.bytes(name) else { continue };
+            let Some(bytes) = machine.dir.bytes(name) else { continue };
             // Most of a segment is empty: aim at what is written.
             let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             let place = self.dice.disks.below(written);
-            if let Some(byte) = bytes.get_mut(place) {
-                *byte ^= 1 << self.dice.disks.below(8);
-            }
-            machine.dir.set_bytes(name, bytes);
+            let mask = 1 << self.dice.disks.below(8);
+            flips.entry((name.clone(), place / SECTOR_BYTES)).or_default().push((place, mask));
+            flip(&machine.dir, name, &[(place, mask)]);
+        }
+        let after = machine.dir.duplicate();
+        self.judge_rot(at, &before, &after, &flips);
+    }
+
+    /// The newest vote is on the disk twice, in different sectors. Damage to both copies looks like a write that the power
+    /// cut short, and the validator is as one whose disk was put back; damage in one sector never does that.
+    fn judge_rot(&mut self, at: usize, before: &MemDir, after: &MemDir, flips: &Flips) {
+        let chain = self.settings.genesis.hash().0;
+        let signed = signed_on(before, chain);
+        let goes_back = |dir: &MemDir| {
+            let now = signed_on(dir, chain);
+            signed.is_some() && now.is_some() && now != signed
+        };
+        if !goes_back(after) {
+            return;
+        }
+        let alone = flips.iter().find(|((name, _), flips)| {
+            let dir = before.duplicate();
+            flip(&dir, name, flips);
+            goes_back(&dir)
+        });
+        if let Some(((name, sector), _)) = alone {
+            let what = format!("recovery: damage in sector {sector} of {name} alone took back what");
+            return self.violate(format!("{what} {} has signed", self.name(at)));
+        }
+        self.tally.note(Group::Work, "newest votes of which both copies rotted");
+        self.checks.unbind(self.seats[self.machines[at].seat].validator_key);
+    }
+}
+
+/// Flipped bits by file and sector: where, and a mask.
+type Flips = BTreeMap<(String, usize), Vec<(usize, u8)>>;
+
+fn flip(dir: &MemDir, name: &str, flips: &[(usize, u8)]) {
+    let Some(mut bytes) = dir.bytes(name) else { return };
+    for (place, mask) in flips {
+        if let Some(byte) = bytes.get_mut(*place) {
+            *byte ^= mask;
         }
     }
+    dir.set_bytes(name, bytes);
 }
 
 /// The files of a disk.

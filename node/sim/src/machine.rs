@@ -100,6 +100,16 @@ fn options() -> Options {
     }
 }
 
+/// The signer record that a start from this disk would find; empty if nothing was signed, `None` if the disk is refused or
+/// known to have lost it.
+pub fn signed_on(dir: &MemDir, chain: [u8; 32]) -> Option<Vec<u8>> {
+    match Store::open(dir.duplicate(), options(), chain).ok()?.1.signer {
+        Signer::Known(record) => Some(record),
+        Signer::Fresh => Some(Vec::new()),
+        Signer::Lost(_) => None,
+    }
+}
+
 impl Machine {
     /// A machine with an empty disk.
     pub fn new(seat: usize, skew_ms: i64) -> Self {
