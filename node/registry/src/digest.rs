@@ -98,7 +98,9 @@ impl Digest {
     /// # Errors
     /// [`DigestError::Malformed`] for the wrong number of digits, or anything that is not a lowercase digit.
     pub fn from_hex(algorithm: Algorithm, digits: &str) -> Result<Self, DigestError> {
-        if digits.len() != 2 * algorithm.digest_bytes() || digits.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        if digits.len() != 2 * algorithm.digest_bytes()
+            || digits.bytes().any(|byte| byte.is_ascii_uppercase())
+        {
             return Err(DigestError::Malformed);
         }
         let hash = hex::decode(digits).map_err(|_| DigestError::Malformed)?;
@@ -189,7 +191,8 @@ impl Hasher {
     /// The digest of everything added.
     pub fn finish(self) -> Digest {
         let hash = self.context.finish();
-        Digest::from_slice(self.algorithm, hash.as_ref()).expect("ring gives hashes of the algorithm's length")
+        Digest::from_slice(self.algorithm, hash.as_ref())
+            .expect("ring gives hashes of the algorithm's length")
     }
 }
 
@@ -215,7 +218,10 @@ mod tests {
         for bad in ["", ":", "sha256", "sha256:", "sha256:baddigeststring", "SHA256:00", digits] {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
-        assert_eq!(format!("sha256:{}", digits.to_uppercase()).parse::<Digest>(), Err(DigestError::Malformed));
+        assert_eq!(
+            format!("sha256:{}", digits.to_uppercase()).parse::<Digest>(),
+            Err(DigestError::Malformed)
+        );
         assert_eq!(format!("sha256:{digits}0").parse::<Digest>(), Err(DigestError::Malformed));
         assert_eq!(format!("sha512:{digits}").parse::<Digest>(), Err(DigestError::Malformed));
         assert_eq!(format!("sha256:{}é", &digits[2..]).parse::<Digest>(), Err(DigestError::Malformed));

@@ -82,8 +82,11 @@ pub enum RegistryError {
     #[error("there is nothing at this address")]
     NotFound,
     /// A method that the address does not know.
-    #[error("the address does not know this method")]
-    Unsupported,
+    #[error("the address knows only {allow}")]
+    Unsupported {
+        /// The methods that it knows.
+        allow: &'static str,
+    },
     /// A client that sends too slowly.
     #[error("the body came too slowly; what has arrived is kept, continue from there")]
     TooSlow,
@@ -153,7 +156,7 @@ impl RegistryError {
             | Self::ManifestBlobUnknown(_)
             | Self::UploadUnknown
             | Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Unsupported => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unsupported { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::ManifestTooLarge | Self::BlobTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyTags => StatusCode::URI_TOO_LONG,
@@ -173,7 +176,9 @@ impl RegistryError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Name(NameError::Repository | NameError::Tag) => "NAME_INVALID",
-            Self::Name(NameError::Digest(_)) | Self::Digest(_) | Self::DigestMismatch { .. } => "DIGEST_INVALID",
+            Self::Name(NameError::Digest(_)) | Self::Digest(_) | Self::DigestMismatch { .. } => {
+                "DIGEST_INVALID"
+            }
             Self::RepositoryUnknown(_) => "NAME_UNKNOWN",
             Self::BlobUnknown(_) => "BLOB_UNKNOWN",
             Self::ManifestUnknown(_) => "MANIFEST_UNKNOWN",
@@ -186,7 +191,9 @@ impl RegistryError {
             | Self::RangeInvalid { .. }
             | Self::TooSlow
             | Self::BodyBroken => "BLOB_UPLOAD_INVALID",
-            Self::BadParameter(_) | Self::NotFound | Self::Unsupported | Self::TooManyTags => "UNSUPPORTED",
+            Self::BadParameter(_) | Self::NotFound | Self::Unsupported { .. } | Self::TooManyTags => {
+                "UNSUPPORTED"
+            }
             Self::TooMany(_) => "TOOMANYREQUESTS",
             Self::DiskFull { .. } => "DENIED",
             Self::Io { .. }

@@ -56,7 +56,8 @@ impl FromStr for RepoName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let is_name = text.len() <= MAX_NAME_BYTES && text.split('/').all(|part| is_component(part.as_bytes()));
+        let is_name =
+            text.len() <= MAX_NAME_BYTES && text.split('/').all(|part| is_component(part.as_bytes()));
         if is_name { Ok(Self(text.into())) } else { Err(NameError::Repository) }
     }
 }
@@ -146,12 +147,39 @@ mod tests {
 
     #[test]
     fn repository_names() {
-        for good in ["a", "0", "library/busybox", "a.b/c_d/e__f/g-h/i---j", "a/blobs/uploads", &"a".repeat(255)] {
+        for good in
+            ["a", "0", "library/busybox", "a.b/c_d/e__f/g-h/i---j", "a/blobs/uploads", &"a".repeat(255)]
+        {
             assert!(good.parse::<RepoName>().is_ok(), "{good}");
         }
         let bad = [
-            "", "/", "a/", "/a", "a//b", ".", "..", "../x", "a/../b", "a/.", "A", "ä", "a b", "a\0b", "a\nb", "_a",
-            "a_", "-a", "a-", "a..b", "a___b", "a._b", "a.-b", "a%2e", "a:b", "a\\b", &"a".repeat(256),
+            "",
+            "/",
+            "a/",
+            "/a",
+            "a//b",
+            ".",
+            "..",
+            "../x",
+            "a/../b",
+            "a/.",
+            "A",
+            "ä",
+            "a b",
+            "a\0b",
+            "a\nb",
+            "_a",
+            "a_",
+            "-a",
+            "a-",
+            "a..b",
+            "a___b",
+            "a._b",
+            "a.-b",
+            "a%2e",
+            "a:b",
+            "a\\b",
+            &"a".repeat(256),
         ];
         for bad in bad {
             assert!(bad.parse::<RepoName>().is_err(), "{bad:?}");
