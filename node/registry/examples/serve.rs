@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use trustnet_registry::{Limits, Options, OsFiles, Registry, Store, serve};
+use trustnet_registry::{Care, Limits, Options, OsFiles, Plan, Registry, Store, serve};
 
 fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
@@ -18,7 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let store = Arc::new(Store::open(Arc::new(OsFiles::new(directory)), &Options::default())?);
+        let store = Arc::new(Store::open(OsFiles::new(directory), &Options::default())?);
+        let _care = Care::start(Arc::clone(&store), Plan::default())?;
         let listener = TcpListener::bind(address).await?;
         println!("{}", listener.local_addr()?);
         serve(listener, Registry::new(store, Limits::default())).await?;

@@ -13,6 +13,15 @@ use crate::name::{NameError, Reference, RepoName};
 /// Result of the registry.
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
 
+/// Two digests that should be the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// What the client said.
+    pub expected: Digest,
+    /// What the content has.
+    pub actual: Digest,
+}
+
 /// Why the registry refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -23,13 +32,8 @@ pub enum RegistryError {
     #[error("{0}")]
     Digest(#[from] DigestError),
     /// Content does not have the digest that the client gave it.
-    #[error("the content's digest is {actual}, not {expected}")]
-    DigestMismatch {
-        /// What the client said.
-        expected: Digest,
-        /// What the content has.
-        actual: Digest,
-    },
+    #[error("the content's digest is {}, not {}", .0.actual, .0.expected)]
+    DigestMismatch(Box<Mismatch>),
     /// Nothing was ever pushed to this repository.
     #[error("there is no repository {0}")]
     RepositoryUnknown(RepoName),
@@ -144,7 +148,7 @@ impl RegistryError {
         match self {
             Self::Name(_)
             | Self::Digest(_)
-            | Self::DigestMismatch { .. }
+            | Self::DigestMismatch(_)
             | Self::ManifestInvalid(_)
             | Self::UploadInvalid(_)
             | Self::SizeInvalid
@@ -176,9 +180,7 @@ impl RegistryError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Name(NameError::Repository | NameError::Tag) => "NAME_INVALID",
-            Self::Name(NameError::Digest(_)) | Self::Digest(_) | Self::DigestMismatch { .. } => {
-                "DIGEST_INVALID"
-            }
+            Self::Name(NameError::Digest(_)) | Self::Digest(_) | Self::DigestMismatch(_) => "DIGEST_INVALID",
             Self::RepositoryUnknown(_) => "NAME_UNKNOWN",
             Self::BlobUnknown(_) => "BLOB_UNKNOWN",
             Self::ManifestUnknown(_) => "MANIFEST_UNKNOWN",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::digest::{Algorithm, Digest, Hasher};
-use crate::error::{RegistryError, Result};
+use crate::error::{Mismatch, RegistryError, Result};
 use crate::files::{FileHandle, Files};
 use crate::limits::READ_BYTES;
 use crate::pieces::{PieceHasher, PieceList};
@@ -87,7 +87,7 @@ impl Ingest {
             digest_of(&*self.file, &self.files.describe(&self.name), expected.algorithm())?
         };
         if actual != expected {
-            return Err(RegistryError::DigestMismatch { expected, actual });
+            return Err(RegistryError::DigestMismatch(Box::new(Mismatch { expected, actual })));
         }
         self.file.sync().map_err(|e| RegistryError::io("flush", &self.files.describe(&self.name), e))?;
         Ok(Complete { name: self.name, len: self.len, digest: expected, pieces: self.pieces.finish() })

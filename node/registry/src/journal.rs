@@ -185,7 +185,7 @@ impl Journals {
                 text.push('\n');
             }
         }
-        changes.iter().for_each(|change| text.push_str(&line(change)));
+        text.extend(changes.iter().map(line));
         file.write_at(text.as_bytes(), len).map_err(failed("write"))?;
         if changes.iter().any(Change::is_flushed) {
             file.sync().map_err(failed("flush"))?;
@@ -209,7 +209,7 @@ impl Journals {
         };
         let mut replay = Replay::default();
         let mut rest = Vec::new();
-        let mut take = |line: &[u8], replay: &mut Replay| match Change::from_line(line) {
+        let take = |line: &[u8], replay: &mut Replay| match Change::from_line(line) {
             _ if line.is_empty() => {}
             Some(change) => {
                 replay.lines += 1;
@@ -232,10 +232,18 @@ impl Journals {
         Ok(replay)
     }
 
-    /// Writes a journal anew, without what was undone since, if that is worth while. The caller keeps changes out.
-    pub(crate) fn compact(&self, repo: &RepoName, min_lines: usize) -> Result<bool> {
+    /// Writes a journal anew, without what was undone since, if it is longer than `min_bytes` and most of it was. The
+    /// caller keeps changes out.
+    pub(crate) fn compact(&self, repo: &RepoName, min_bytes: u64) -> Result<bool> {
+        let len = match self.files.open(&layout::journal(repo), false) {
+            Err(_) => return Ok(false),
+            Ok(file) => file.len().unwrap_or_default(),
+        };
+        if len < min_bytes {
+            return Ok(false);
+        }
         let replay = self.replay(repo)?;
-        if replay.lines + replay.bad_lines < min_lines.max(4 * replay.contents.count()) {
+        if replay.lines + replay.bad_lines < SLACK * replay.contents.count() {
             return Ok(false);
         }
         let (name, new) = (layout::journal(repo), layout::journal_new(repo));
@@ -277,6 +285,8 @@ impl Journals {
     }
 }
 
+/// A journal is written anew when it has this many lines for each thing that is still there.
+const SLACK: usize = 4;
 /// No line is longer: a checksum, a word, a digest of 135 characters and a media type or tag.
 const MAX_LINE_BYTES: usize = 256 + MAX_MEDIA_TYPE_BYTES;
 
@@ -319,7 +329,7 @@ mod tests {
         journals.append(&repo, &[Change::Delete(digest(2)), Change::Unlink(digest(1))]).unwrap();
         let contents = journals.replay(&repo).unwrap().contents;
         assert!(contents.tags.is_empty() && contents.manifests.is_empty());
-        assert!(!journals.compact(&repo, 100).unwrap());
+        assert!(!journals.compact(&repo, 1_000_000).unwrap());
         assert!(journals.compact(&repo, 1).unwrap());
         assert_eq!(journals.replay(&repo).unwrap(), Replay { contents, lines: 1, bad_lines: 0 });
         assert_eq!(journals.repositories().unwrap(), [repo]);

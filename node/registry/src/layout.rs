@@ -4,6 +4,8 @@
 //! ```text
 //! LOCK                              held by the process that serves the directory
 //! metadata.redb                     what is asked at every request; can be made again from the rest
+//! metadata.new.redb                 the same, while it is being made
+//! metadata.opening                  there while the metadata is opened: whether the last start survived that
 //! metadata.damaged-N.redb           an earlier one, set aside because it could not be read
 //! blobs/sha256/ab/<hex>             content, blobs and manifests alike
 //! blobs/sha256/ab/<hex>.b3          its pieces, if it is longer than one
@@ -20,6 +22,10 @@ use crate::upload_id::UploadId;
 
 pub(crate) const LOCK: &str = "LOCK";
 pub(crate) const METADATA: &str = "metadata.redb";
+/// The metadata while it is being made; it gets its name when it is complete.
+pub(crate) const METADATA_NEW: &str = "metadata.new.redb";
+/// Stands there while the metadata is opened.
+pub(crate) const METADATA_OPENING: &str = "metadata.opening";
 pub(crate) const BLOBS: &str = "blobs";
 pub(crate) const UPLOADS: &str = "uploads";
 pub(crate) const QUARANTINE: &str = "quarantine";

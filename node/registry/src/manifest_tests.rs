@@ -50,12 +50,12 @@ fn what_is_not_a_manifest_is_refused() {
     let config = descriptor("x/y");
     let image = |rest: &str| format!(r#"{{"schemaVersion":2,"config":{config}{rest}}}"#);
     let cases = [
-        ("".to_owned(), "EOF"),
+        (String::new(), "EOF"),
         ("[]".to_owned(), "invalid"),
         ("{".to_owned(), "EOF"),
         ("\u{0}".to_owned(), "expected value"),
         ("[".repeat(100_000), "invalid type"),
-        (image(&format!(r#","x":{}"#, "[".repeat(1000))), "recursion"),
+        (image(&format!(r#","x":{}"#, "[".repeat(100_000))), "expected value"),
         (image(r#","schemaVersion":2"#), "duplicate"),
         (image(r#","mediaType":"a/b""#), "Content-Type"),
         (image(&format!(r#","manifests":[{config}]"#)), "list of manifests"),
@@ -67,7 +67,7 @@ fn what_is_not_a_manifest_is_refused() {
             image(&format!(r#","layers":[{{"mediaType":"a/b","digest":"{DIGEST}","size":-1}}]"#)),
             "invalid value",
         ),
-        (image("").replace('2', "1"), "schemaVersion"),
+        (image("").replace("on\":2", "on\":1"), "schemaVersion"),
         (r#"{"schemaVersion":2}"#.to_owned(), "config"),
     ];
     for (text, part) in cases {

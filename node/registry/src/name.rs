@@ -47,7 +47,7 @@ fn is_component(part: &[u8]) -> bool {
         return false;
     }
     part.split(|byte| is_word(*byte)).all(|joint| match joint {
-        [] | [b'.'] | [b'_'] | [b'_', b'_'] => true,
+        [] | [b'.' | b'_'] | [b'_', b'_'] => true,
         dashes => dashes.iter().all(|byte| *byte == b'-'),
     })
 }

@@ -1,7 +1,7 @@
 //! Makes the metadata again from the journals and the blobs.
 //!
-//! A row `complete` is written last, so that a rebuild that was cut short is begun anew. A new directory takes the same
-//! path: there is nothing to put in.
+//! The file is made beside the old one and takes its place when it is complete. A new directory takes the same path:
+//! there is nothing to put in.
 
 use crate::blobs::Blobs;
 use crate::digest::Digest;
@@ -10,11 +10,9 @@ use crate::ingest::digest_of;
 use crate::journal::Journals;
 use crate::manifest::Manifest;
 use crate::meta::database::{Durable, Meta};
-use crate::meta::tables::{STATE, View, put};
 use crate::meta::{blobs as blob_rows, manifests, tags};
 use crate::name::RepoName;
 
-const COMPLETE: &[u8] = b"complete";
 /// Rows put in by one transaction.
 const ROWS_PER_TRANSACTION: usize = 1_000;
 
@@ -37,10 +35,6 @@ pub struct Rebuilt {
     pub lost: Vec<String>,
 }
 
-pub(crate) fn is_complete(view: &impl View) -> Result<bool> {
-    Ok(view.get(STATE, COMPLETE)?.is_some())
-}
-
 pub(crate) fn rebuild(meta: &Meta, blobs: &Blobs, journals: &Journals) -> Result<Rebuilt> {
     let mut report = Rebuilt::default();
     let mut found: Vec<(Digest, u64)> = Vec::new();
@@ -59,7 +53,6 @@ pub(crate) fn rebuild(meta: &Meta, blobs: &Blobs, journals: &Journals) -> Result
         report.repositories += 1;
         add_repository(meta, blobs, journals, &repo, &mut report)?;
     }
-    meta.write(Durable::Now, |txn| put(txn, STATE, COMPLETE, &[]))?;
     Ok(report)
 }
 

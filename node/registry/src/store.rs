@@ -21,10 +21,10 @@ use crate::files::Files;
 use crate::ingest::Complete;
 use crate::journal::{Change, Journals};
 use crate::layout;
-use crate::meta::database::{Durable, Meta};
+use crate::meta::database::{Durable, Meta, is_damage};
 use crate::meta::leases;
 use crate::name::RepoName;
-use crate::rebuild::{Rebuilt, is_complete, rebuild};
+use crate::rebuild::{Rebuilt, rebuild};
 use crate::uploads::Uploads;
 use crate::uptime::{Clock, SystemClock, Uptime};
 
@@ -58,7 +58,6 @@ impl Default for Options {
 
 /// The registry's content.
 pub struct Store {
-    pub(crate) files: Arc<dyn Files>,
     pub(crate) blobs: Blobs,
     pub(crate) journals: Journals,
     pub(crate) meta: Meta,
@@ -101,19 +100,19 @@ impl Store {
     ///
     /// # Errors
     /// [`RegistryError::InUse`] if another process has it open; else those of the operating system.
-    pub fn open(files: Arc<dyn Files>, options: &Options) -> Result<Self> {
-        Self::open_with(files, options, false)
+    pub fn open(files: impl Files, options: &Options) -> Result<Self> {
+        Self::open_with(&(Arc::new(files) as Arc<dyn Files>), options, false)
     }
 
     /// As [`Store::open`], but makes the metadata again in any case.
     ///
     /// # Errors
     /// As [`Store::open`].
-    pub fn open_rebuilding(files: Arc<dyn Files>, options: &Options) -> Result<Self> {
-        Self::open_with(files, options, true)
+    pub fn open_rebuilding(files: impl Files, options: &Options) -> Result<Self> {
+        Self::open_with(&(Arc::new(files) as Arc<dyn Files>), options, true)
     }
 
-    fn open_with(files: Arc<dyn Files>, options: &Options, discard: bool) -> Result<Self> {
+    fn open_with(files: &Arc<dyn Files>, options: &Options, is_unwanted: bool) -> Result<Self> {
         let failed = |action, name: &str| {
             let path = files.describe(name);
             move |error| RegistryError::io(action, &path, error)
@@ -125,13 +124,13 @@ impl Store {
             std::io::ErrorKind::WouldBlock => RegistryError::InUse(files.describe("")),
             _ => failed("lock", layout::LOCK)(error),
         })?;
-        let (blobs, journals) = (Blobs::new(Arc::clone(&files)), Journals::new(Arc::clone(&files)));
-        let (meta, rebuilt) = open_metadata(&files, &blobs, &journals, options, discard)?;
+        let (blobs, journals) = (Blobs::new(Arc::clone(files)), Journals::new(Arc::clone(files)));
+        let (meta, rebuilt) = open_metadata(files, &blobs, &journals, options.cache_bytes, is_unwanted)?;
         let base_ms = meta.read(leases::noted_time_ms)?;
         let uptime = Uptime::new(base_ms, Arc::clone(&options.clock));
         let lease_ms = millis(options.lease);
         let uploads = Uploads::open(
-            Arc::clone(&files),
+            Arc::clone(files),
             options.max_sessions,
             millis(options.upload_rest),
             uptime.now_ms(),
@@ -140,7 +139,6 @@ impl Store {
         let gate = RwLock::new(());
         let placed = AtomicU64::new(0);
         Ok(Self {
-            files,
             blobs,
             journals,
             meta,
@@ -215,30 +213,26 @@ fn open_metadata(
     files: &Arc<dyn Files>,
     blobs: &Blobs,
     journals: &Journals,
-    options: &Options,
-    discard: bool,
+    cache_bytes: usize,
+    is_unwanted: bool,
 ) -> Result<(Meta, Option<Rebuilt>)> {
-    if discard {
-        Meta::discard(&**files)?;
-    }
-    let opened = Meta::open(Arc::clone(files), options.cache_bytes)
-        .and_then(|(meta, is_new)| Ok((meta.read(is_complete)?, meta, is_new)));
-    let is_new = match opened {
-        Ok((true, meta, _)) => return Ok((meta, None)),
-        // New, or a rebuild was cut short.
-        Ok((false, _, is_new)) => is_new && !discard,
-        Err(error @ (RegistryError::Metadata(_) | RegistryError::MetadataDamaged(_)))
-            if is_damage(&error) =>
-        {
-            let aside = Meta::set_aside(&**files)?;
-            tracing::error!(%error, kept_as = aside, "the metadata cannot be read; it is made again from the journals");
-            false
+    let is_new = if is_unwanted {
+        false
+    } else {
+        match Meta::open(files, cache_bytes) {
+            Ok(Some(meta)) => return Ok((meta, None)),
+            Ok(None) => true,
+            Err(error) if is_damage(&error) => {
+                let aside = Meta::set_aside(&**files)?;
+                tracing::error!(%error, kept_as = aside, "the metadata cannot be read and is made again");
+                false
+            }
+            Err(error) => return Err(error),
         }
-        Err(error) => return Err(error),
     };
-    Meta::discard(&**files)?;
-    let (meta, _) = Meta::open(Arc::clone(files), options.cache_bytes)?;
+    let meta = Meta::create(files, cache_bytes)?;
     let rebuilt = rebuild(&meta, blobs, journals)?;
+    meta.publish()?;
     if is_new && rebuilt == Rebuilt::default() {
         return Ok((meta, None));
     }
@@ -252,15 +246,4 @@ fn open_metadata(
     );
     rebuilt.lost.iter().for_each(|lost| tracing::error!(lost, "a journal names what is not there"));
     Ok((meta, Some(rebuilt)))
-}
-
-/// Whether the file is damaged, rather than the disk failing at this moment.
-fn is_damage(error: &RegistryError) -> bool {
-    let RegistryError::Metadata(error) = error else { return true };
-    match &**error {
-        redb::Error::Io(error) => {
-            matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof)
-        }
-        _ => true,
-    }
 }

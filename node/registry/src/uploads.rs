@@ -200,7 +200,9 @@ impl Uploads {
             }
             stays
         });
-        ended.iter().for_each(|id| self.remove_files(*id));
+        for id in &ended {
+            self.remove_files(*id);
+        }
         ended.len() as u64
     }
 }

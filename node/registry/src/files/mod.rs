@@ -52,6 +52,9 @@ pub trait FileHandle: Debug + Send + Sync + 'static {
     /// # Errors
     /// Those of the operating system.
     fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Lets the next reads come from the medium. A help for those who look for damage; it may do nothing.
+    fn forget_cached(&self) {}
 }
 
 /// What stands in a folder.

@@ -51,6 +51,12 @@ impl FileHandle for OsFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
     }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn forget_cached(&self) {
+        // Advice only: a file system that does not take it is read through its cache.
+        let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed);
+    }
 }
 
 impl Files for OsFiles {

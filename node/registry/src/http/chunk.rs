@@ -4,6 +4,8 @@ use axum::http::{HeaderMap, header};
 
 use crate::error::{RegistryError, Result};
 
+const BAD: RegistryError = RegistryError::UploadInvalid("Content-Range is not written as <first>-<last>");
+
 /// Which bytes of the upload a request sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Chunk {
@@ -31,11 +33,9 @@ impl Chunk {
         let Some(range) = text(headers, &header::CONTENT_RANGE)? else {
             return Ok(Self { start: None, len: sent });
         };
-        const BAD: RegistryError =
-            RegistryError::UploadInvalid("Content-Range is not written as <first>-<last>");
-        let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
-            true => text.parse::<u64>().map_err(|_| BAD),
-            false => Err(BAD),
+        let number = |text: &str| {
+            let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            digits.and_then(|digits| digits.parse::<u64>().ok()).ok_or(BAD)
         };
         let (first, last) = range.split_once('-').ok_or(BAD)?;
         let (start, last) = (number(first)?, number(last)?);

@@ -14,14 +14,13 @@ use crate::name::RepoName;
 
 impl Registry {
     pub(super) async fn list_tags(&self, repo: RepoName, query: &Query) -> Result<Response> {
-        const BAD: RegistryError = RegistryError::BadParameter("n is not a number of tags");
-        let asked =
-            query.get("n").map(|n| match n.bytes().all(|byte| byte.is_ascii_digit()) && !n.is_empty() {
-                // One that does not fit is more than there are.
-                true => Ok(n.parse().unwrap_or(usize::MAX)),
-                false => Err(BAD),
-            });
-        let limit = asked.transpose()?.unwrap_or(MAX_TAGS_PER_PAGE).min(MAX_TAGS_PER_PAGE);
+        let is_number = |n: &str| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit());
+        let limit = match query.get("n") {
+            None => MAX_TAGS_PER_PAGE,
+            // One that does not fit is more than there are.
+            Some(n) if is_number(n) => n.parse().unwrap_or(usize::MAX).min(MAX_TAGS_PER_PAGE),
+            Some(_) => return Err(RegistryError::BadParameter("n is not a number of tags")),
+        };
         let last = query.get("last").filter(|last| !last.is_empty()).map(str::to_owned);
         if last.as_ref().is_some_and(|last| last.len() > MAX_TAG_BYTES) {
             return Err(RegistryError::BadParameter("last is not a tag"));

@@ -258,7 +258,7 @@ impl Registry {
             let result = store.push_blob(&to, *ingest, digest);
             match &result {
                 // Its bytes will never have that digest.
-                Ok(()) | Err(RegistryError::DigestMismatch { .. }) => store.uploads.end(id),
+                Ok(()) | Err(RegistryError::DigestMismatch(_)) => store.uploads.end(id),
                 // The disk failed: the client may try again.
                 Err(_) => *held.growing = Growing::Asleep(algorithm),
             }

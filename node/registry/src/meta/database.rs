@@ -1,6 +1,7 @@
 //! The database file: opened, opened again after the disk failed, set aside when it cannot be read.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -10,7 +11,7 @@ use super::tables::ALL;
 use crate::blobs::ignore_missing;
 use crate::error::{RegistryError, Result};
 use crate::files::{Files, RedbFile};
-use crate::layout::METADATA;
+use crate::layout::{METADATA, METADATA_NEW, METADATA_OPENING};
 
 /// After so many transactions that are not durable one is made so, since redb reuses no page before.
 const MAX_UNFLUSHED: u32 = 256;
@@ -37,43 +38,71 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
-    /// Opens the file, or starts an empty one. Says whether it is new.
-    pub(crate) fn open(files: Arc<dyn Files>, cache_bytes: usize) -> Result<(Self, bool)> {
-        let is_new =
-            !files.exists(METADATA).map_err(|e| RegistryError::io("find", &files.describe(METADATA), e))?;
-        let database = Some(open(&*files, cache_bytes)?);
-        let meta = Self {
-            files,
+    /// Opens the file and checks all of it; `None` if there is none.
+    ///
+    /// # Errors
+    /// Such that [`is_damage`] says whether the file is to blame.
+    pub(crate) fn open(files: &Arc<dyn Files>, cache_bytes: usize) -> Result<Option<Self>> {
+        if !files.exists(METADATA).map_err(|e| failed(&**files, "find", e))? {
+            return Ok(None);
+        }
+        if files.exists(METADATA_OPENING).map_err(|e| failed(&**files, "find", e))? {
+            return Err(RegistryError::MetadataDamaged("the last start did not survive opening it"));
+        }
+        // redb asserts rather than refuses when some parts of a file are damaged. Where a panic ends the process, this
+        // is how the next start knows. It serves nothing else, so it may fail, as on a full disk.
+        let _ = files.create(METADATA_OPENING);
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let mut database = open(&**files, METADATA, cache_bytes)?;
+            if !database.check_integrity()? {
+                tracing::warn!("the metadata was repaired after a crash");
+            }
+            Ok(database)
+        }));
+        let _ = files.remove(METADATA_OPENING);
+        let database = opened.unwrap_or(Err(RegistryError::MetadataDamaged("opening it panicked")))?;
+        Ok(Some(Self::of(files, cache_bytes, database)))
+    }
+
+    /// Starts an empty one, which takes the place of the file when it is published.
+    pub(crate) fn create(files: &Arc<dyn Files>, cache_bytes: usize) -> Result<Self> {
+        files.remove(METADATA_NEW).or_else(ignore_missing).map_err(|e| failed(&**files, "remove", e))?;
+        files.create(METADATA_NEW).map_err(|e| failed(&**files, "create", e))?;
+        let database = open(&**files, METADATA_NEW, cache_bytes)?;
+        Ok(Self::of(files, cache_bytes, database))
+    }
+
+    /// Makes one that was created, and is complete, the metadata.
+    pub(crate) fn publish(&self) -> Result<()> {
+        self.write(Durable::Now, |_| Ok(()))?;
+        self.files.rename(METADATA_NEW, METADATA).map_err(|e| failed(&*self.files, "rename", e))?;
+        let _ = self.files.remove(METADATA_OPENING);
+        self.files.sync_dir("").map_err(|e| failed(&*self.files, "flush", e))
+    }
+
+    fn of(files: &Arc<dyn Files>, cache_bytes: usize, database: Database) -> Self {
+        Self {
+            files: Arc::clone(files),
             cache_bytes,
-            database: RwLock::new(database),
+            database: RwLock::new(Some(database)),
             failed: AtomicBool::new(false),
             reopened: AtomicU32::new(0),
             unflushed: AtomicU32::new(0),
-        };
-        Ok((meta, is_new))
+        }
     }
 
-    /// Sets a file aside that cannot be opened; gives its new name.
+    /// Sets a file aside that cannot be read; gives its new name.
     pub(crate) fn set_aside(files: &dyn Files) -> Result<String> {
-        let failed = |error| RegistryError::io("set aside", &files.describe(METADATA), error);
         let mut number = 1;
         loop {
             let name = format!("metadata.damaged-{number}.redb");
-            if !files.exists(&name).map_err(failed)? {
-                files.rename(METADATA, &name).map_err(failed)?;
-                files.sync_dir("").map_err(failed)?;
+            if !files.exists(&name).map_err(|e| failed(files, "set aside", e))? {
+                files.rename(METADATA, &name).map_err(|e| failed(files, "set aside", e))?;
+                files.sync_dir("").map_err(|e| failed(files, "set aside", e))?;
                 return Ok(name);
             }
             number += 1;
         }
-    }
-
-    /// Removes the file, which is to be made again.
-    pub(crate) fn discard(files: &dyn Files) -> Result<()> {
-        files
-            .remove(METADATA)
-            .or_else(ignore_missing)
-            .map_err(|e| RegistryError::io("remove", &files.describe(METADATA), e))
     }
 
     /// Reads a state that no write changes meanwhile.
@@ -127,7 +156,7 @@ impl Meta {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if self.failed.load(Ordering::SeqCst) {
             *database = None;
-            *database = Some(open(&*self.files, self.cache_bytes)?);
+            *database = Some(open(&*self.files, METADATA, self.cache_bytes)?);
             self.reopened.fetch_add(1, Ordering::SeqCst);
             self.unflushed.store(0, Ordering::Relaxed);
             self.failed.store(false, Ordering::SeqCst);
@@ -137,16 +166,12 @@ impl Meta {
     }
 }
 
-fn open(files: &dyn Files, cache_bytes: usize) -> Result<Database> {
-    let failed = |action| move |error: io::Error| RegistryError::io(action, &files.describe(METADATA), error);
-    let file = match files.open(METADATA, true) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let file = files.create(METADATA).map_err(failed("create"))?;
-            files.sync_dir("").map_err(failed("flush"))?;
-            file
-        }
-        file => file.map_err(failed("open"))?,
-    };
+fn failed(files: &dyn Files, action: &'static str, error: io::Error) -> RegistryError {
+    RegistryError::io(action, &files.describe(METADATA), error)
+}
+
+fn open(files: &dyn Files, name: &str, cache_bytes: usize) -> Result<Database> {
+    let file = files.open(name, true).map_err(|e| failed(files, "open", e))?;
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
     let database = builder.create_with_backend(RedbFile(file))?;
@@ -156,4 +181,18 @@ fn open(files: &dyn Files, cache_bytes: usize) -> Result<Database> {
     }
     txn.commit()?;
     Ok(database)
+}
+
+/// Whether an error says that the file is damaged, rather than that the disk failed at this moment.
+pub(crate) fn is_damage(error: &RegistryError) -> bool {
+    match error {
+        RegistryError::MetadataDamaged(_) => true,
+        RegistryError::Metadata(error) => match &**error {
+            redb::Error::Io(error) => {
+                matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+            }
+            error => !matches!(error, redb::Error::PreviousIo),
+        },
+        _ => false,
+    }
 }

@@ -27,6 +27,9 @@ pub(crate) const STATE: Definition = TableDefinition::new("state");
 pub(crate) const ALL: [Definition; 12] =
     [BLOBS, LINKS, HOLDERS, MANIFESTS, NEEDS, NEEDED, TAGS, TAGGED, REFERRERS, LEASES, DAMAGED, STATE];
 
+/// Is given rows, keys and values, until it says `false`.
+pub(crate) type Each<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<bool>;
+
 /// What can be read, in a transaction of either kind.
 pub(crate) trait View {
     /// The value at `key`.
@@ -34,13 +37,7 @@ pub(crate) trait View {
 
     /// Gives the keys that begin with `prefix` and come after `after`, and their values, in order, to `each`, until
     /// that says `false`.
-    fn scan(
-        &self,
-        table: Definition,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
-    ) -> Result<()>;
+    fn scan(&self, table: Definition, prefix: &[u8], after: Option<&[u8]>, each: Each<'_>) -> Result<()>;
 
     /// Whether a key begins with `prefix`.
     fn any(&self, table: Definition, prefix: &[u8]) -> Result<bool> {
@@ -77,7 +74,7 @@ fn scan(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
     prefix: &[u8],
     after: Option<&[u8]>,
-    each: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
+    each: Each<'_>,
 ) -> Result<()> {
     let start = match after {
         Some(after) if after >= prefix => Bound::Excluded(after),
@@ -97,13 +94,7 @@ impl View for ReadTransaction {
         get(&self.open_table(table)?, key)
     }
 
-    fn scan(
-        &self,
-        table: Definition,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
-    ) -> Result<()> {
+    fn scan(&self, table: Definition, prefix: &[u8], after: Option<&[u8]>, each: Each<'_>) -> Result<()> {
         scan(&self.open_table(table)?, prefix, after, each)
     }
 }
@@ -113,13 +104,7 @@ impl View for WriteTransaction {
         get(&self.open_table(table)?, key)
     }
 
-    fn scan(
-        &self,
-        table: Definition,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
-    ) -> Result<()> {
+    fn scan(&self, table: Definition, prefix: &[u8], after: Option<&[u8]>, each: Each<'_>) -> Result<()> {
         scan(&self.open_table(table)?, prefix, after, each)
     }
 }
@@ -146,7 +131,7 @@ pub(crate) fn repo_key(repo: &RepoName) -> Vec<u8> {
 /// A key of a repository and the parts that follow.
 pub(crate) fn key(repo: &RepoName, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = repo_key(repo);
-    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key.extend(parts.iter().copied().flatten());
     key
 }
 
