@@ -28,7 +28,9 @@ pub const REFERRERS_PAGE_BYTES: usize = 1024 * 1024;
 pub const UPLOAD_BATCH_BYTES: usize = 256 * 1024;
 /// How much of a file is read at once, in bytes. Twice this is in memory for each download.
 pub const READ_BYTES: usize = 128 * 1024;
-/// Longest head of a request, and the buffer of a connection, in bytes.
+/// Longest head of a request, in bytes: room for a hundred of the longest tags, and as much again.
+pub const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// The buffer of a connection, in bytes. Bodies come in parts of at most this.
 pub const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
 /// How much of a refused body is read, in bytes, so that the client sees the answer rather than a broken connection.
 pub const DRAIN_BYTES: usize = 1024 * 1024;

@@ -112,10 +112,7 @@ async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Resp
             if error.status().is_server_error() {
                 tracing::error!(%error, method = %parts.method, path = parts.uri.path(), "a request failed");
             }
-            // A client that waits to be told to send has not begun.
-            if !parts.headers.contains_key(header::EXPECT) {
-                drain(&mut body).await;
-            }
+            drain(&parts.headers, &mut body).await;
             refusal(&error)
         }
     };

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
+use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -143,8 +144,11 @@ pub(super) async fn receive<S: Sink>(body: &mut Body, sink: S, terms: Terms<'_>)
 }
 
 /// Reads the rest of a refused body, if it is short: a client that is still sending when the connection closes may
-/// never see the answer.
-pub(super) async fn drain(body: &mut Body) {
+/// never see the answer. One that waits to be told to send has not begun.
+pub(super) async fn drain(headers: &HeaderMap, body: &mut Body) {
+    if headers.contains_key(header::EXPECT) {
+        return;
+    }
     let drained = async {
         let mut bytes = 0;
         while let Some(Ok(part)) = next(body).await {

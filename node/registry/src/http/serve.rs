@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::connection::Connection;
 use super::handler::Registry;
-use crate::limits::CONNECTION_BUFFER_BYTES;
+use crate::limits::{CONNECTION_BUFFER_BYTES, MAX_HEAD_BYTES};
 
 /// Pause after the system refused a connection for want of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -31,7 +31,10 @@ pub async fn serve(listener: TcpListener, registry: Arc<Registry>) -> io::Result
     let service = TowerToHyperService::new(registry.router());
     let places = Arc::new(Semaphore::new(limits.max_connections.max(1)));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.head_time).max_buf_size(CONNECTION_BUFFER_BYTES);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.head_time)
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_buf_size(CONNECTION_BUFFER_BYTES);
     let mut connections = JoinSet::new();
     loop {
         let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::chunk::{Chunk, content_length};
 use super::handler::Registry;
 use super::query::Query;
-use super::receive::{Sink, Terms, receive};
+use super::receive::{Sink, Terms, drain, receive};
 use super::respond::{Answer, UPLOAD_UUID, refusal};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{RegistryError, Result};
@@ -213,20 +213,21 @@ impl Registry {
         let held = self.hold(&repo, id).await?;
         match self.continue_upload(parts, body, held).await {
             Ok(held) => Ok(progress(StatusCode::ACCEPTED, &repo, id, held.session.offset()).empty()),
-            Err(error) => self.misplaced(body, &repo, id, error).await,
+            Err(error) => self.misplaced(parts, body, &repo, id, error).await,
         }
     }
 
     /// The answer to a chunk that does not continue the upload says where it stands.
     async fn misplaced(
         &self,
+        parts: &Parts,
         body: &mut Body,
         repo: &RepoName,
         id: UploadId,
         error: RegistryError,
     ) -> Result<Response> {
         let RegistryError::OutOfOrder { offset } = error else { return Err(error) };
-        super::receive::drain(body).await;
+        drain(&parts.headers, body).await;
         let mut response = refusal(&error);
         let headers = progress(error.status(), repo, id, offset).empty();
         response.headers_mut().extend(headers.headers().clone());
@@ -246,7 +247,7 @@ impl Registry {
         let held = self.hold(&repo, id).await?;
         let held = match self.continue_upload(parts, body, held).await {
             Ok(held) => held,
-            Err(error) => return self.misplaced(body, &repo, id, error).await,
+            Err(error) => return self.misplaced(parts, body, &repo, id, error).await,
         };
         let to = repo.clone();
         self.blocking(move |store| {
