@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::journal::Change;
+use crate::journal::{Change, Contents};
 use crate::meta::database::Durable;
 use crate::meta::tables::{BLOBS, LINKS, MANIFESTS, View, repo_key, split_digest, split_repo};
 use crate::meta::{blobs, leases, manifests, tags};
@@ -90,16 +90,25 @@ impl Store {
         done.purged = self.blobs.purge(now_ms.saturating_sub(millis(policy.quarantine)))?;
         done.uploads = self.uploads.expire(now_ms);
         for repo in self.journals.repositories()? {
-            // Within a write transaction, so that no line is added meanwhile.
-            let is_compacted =
-                self.meta.write(Durable::Later, |_| self.journals.compact(&repo, policy.journal_bytes))?;
-            done.journals += u64::from(is_compacted);
+            done.journals += u64::from(self.rewrite_journal(&repo, policy.journal_bytes)?);
         }
         self.meta.write(Durable::Now, |txn| {
             leases::remove_ended(txn, now_ms)?;
             leases::note_time(txn, now_ms)
         })?;
         Ok(done)
+    }
+
+    /// Writes a journal anew if that is worth while, or if its last lines belong to a transaction that failed.
+    fn rewrite_journal(&self, repo: &RepoName, min_bytes: u64) -> Result<bool> {
+        // Within a write transaction, so that no line is added meanwhile.
+        self.meta.write(Durable::Later, |txn| {
+            let is_suspect = self.suspects().contains(repo);
+            let is_rewritten =
+                self.journals.rewrite(repo, || contents(txn, repo), (is_suspect, min_bytes))?;
+            self.suspects().remove(repo);
+            Ok(is_rewritten)
+        })
     }
 
     /// Gives batches of the keys of a table to `each`.
@@ -278,4 +287,24 @@ impl Store {
         }
         Ok(is_live.into_iter().filter(|(_, live)| !live).map(|(digest, _)| digest).collect())
     }
+}
+
+/// What the metadata says of a repository.
+fn contents(view: &impl View, repo: &RepoName) -> Result<Contents> {
+    let (mut contents, prefix) = (Contents::default(), repo_key(repo));
+    for key in view.keys(LINKS, &prefix, None, usize::MAX)? {
+        contents.links.insert(split_digest(&key[prefix.len()..])?.0);
+    }
+    for key in view.keys(MANIFESTS, &prefix, None, usize::MAX)? {
+        let (digest, _) = split_digest(&key[prefix.len()..])?;
+        if let Some(row) = manifests::get(view, repo, &digest)? {
+            contents.manifests.insert(digest, row.media_type);
+        }
+    }
+    for tag in tags::list(view, repo, None, usize::MAX)? {
+        if let Some(digest) = tags::get(view, repo, &tag)? {
+            contents.tags.insert(tag, digest);
+        }
+    }
+    Ok(contents)
 }

@@ -17,11 +17,14 @@
 //! Each line begins with the first four bytes of the BLAKE3 hash of its rest. A line that fails this is the torn tail of
 //! a crash, or damage; it is left out and counted.
 //!
+//! A journal that has grown much longer than it needs to be is written anew from the metadata, and so is one whose last
+//! lines belong to a transaction that failed.
+//!
 //! Lines are written before the metadata commits. Those of manifests and tags are flushed first; a blob's is not, since
 //! the flush of the manifest that needs it comes after it and covers it. So a journal may know of a change that was
 //! never acknowledged, but always knows those that were.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -96,7 +99,7 @@ fn line(change: &Change) -> String {
 /// What a repository holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Contents {
-    pub(crate) links: std::collections::BTreeSet<Digest>,
+    pub(crate) links: BTreeSet<Digest>,
     /// Media type by digest.
     pub(crate) manifests: BTreeMap<Digest, String>,
     pub(crate) tags: BTreeMap<Tag, Digest>,
@@ -132,10 +135,6 @@ impl Contents {
         let manifests = self.manifests.iter().map(|(digest, kind)| Change::Manifest(*digest, kind.clone()));
         let tags = self.tags.iter().map(|(tag, digest)| Change::Tag(tag.clone(), *digest));
         links.chain(manifests).chain(tags)
-    }
-
-    fn count(&self) -> usize {
-        self.links.len() + self.manifests.len() + self.tags.len()
     }
 }
 
@@ -232,25 +231,29 @@ impl Journals {
         Ok(replay)
     }
 
-    /// Writes a journal anew, without what was undone since, if it is longer than `min_bytes` and most of it was. The
-    /// caller keeps changes out.
-    pub(crate) fn compact(&self, repo: &RepoName, min_bytes: u64) -> Result<bool> {
-        let len = match self.files.open(&layout::journal(repo), false) {
-            Err(_) => return Ok(false),
-            Ok(file) => file.len().unwrap_or_default(),
-        };
-        if len < min_bytes {
-            return Ok(false);
-        }
-        let replay = self.replay(repo)?;
-        if replay.lines + replay.bad_lines < SLACK * replay.contents.count() {
-            return Ok(false);
-        }
+    /// Writes a journal anew, as what the metadata says; the caller keeps changes out. Unless `is_suspect`, only if it is
+    /// longer than `min_bytes` and most of it was undone since.
+    pub(crate) fn rewrite(
+        &self,
+        repo: &RepoName,
+        contents: impl FnOnce() -> Result<Contents>,
+        (is_suspect, min_bytes): (bool, u64),
+    ) -> Result<bool> {
         let (name, new) = (layout::journal(repo), layout::journal_new(repo));
         let failed = |error| RegistryError::io("rewrite", &self.files.describe(&name), error);
+        let len = match self.files.open(&name, false) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            file => file.and_then(|file| file.len()).map_err(failed)?,
+        };
+        if !is_suspect && len < min_bytes {
+            return Ok(false);
+        }
+        let text: String = contents()?.changes().map(|change| line(&change)).collect();
+        if !is_suspect && len < SLACK * text.len() as u64 {
+            return Ok(false);
+        }
         self.files.remove(&new).or_else(ignore_missing).map_err(failed)?;
         let file = self.files.create(&new).map_err(failed)?;
-        let text: String = replay.contents.changes().map(|change| line(&change)).collect();
         file.write_at(text.as_bytes(), 0).map_err(failed)?;
         file.sync().map_err(failed)?;
         self.files.rename(&new, &name).map_err(failed)?;
@@ -285,8 +288,8 @@ impl Journals {
     }
 }
 
-/// A journal is written anew when it has this many lines for each thing that is still there.
-const SLACK: usize = 4;
+/// A journal is written anew when it is so many times as long as it needs to be.
+const SLACK: u64 = 4;
 /// No line is longer: a checksum, a word, a digest of 135 characters and a media type or tag.
 const MAX_LINE_BYTES: usize = 256 + MAX_MEDIA_TYPE_BYTES;
 
@@ -329,8 +332,10 @@ mod tests {
         journals.append(&repo, &[Change::Delete(digest(2)), Change::Unlink(digest(1))]).unwrap();
         let contents = journals.replay(&repo).unwrap().contents;
         assert!(contents.tags.is_empty() && contents.manifests.is_empty());
-        assert!(!journals.compact(&repo, 1_000_000).unwrap());
-        assert!(journals.compact(&repo, 1).unwrap());
+        assert!(!journals.rewrite(&repo, || Ok(contents.clone()), (false, 1_000_000)).unwrap());
+        assert!(journals.rewrite(&repo, || Ok(contents.clone()), (false, 1)).unwrap());
+        assert!(!journals.rewrite(&repo, || Ok(contents.clone()), (false, 1)).unwrap());
+        assert!(journals.rewrite(&repo, || Ok(contents.clone()), (true, 1)).unwrap());
         assert_eq!(journals.replay(&repo).unwrap(), Replay { contents, lines: 1, bad_lines: 0 });
         assert_eq!(journals.repositories().unwrap(), [repo]);
     }

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::ingest::digest_of;
 use crate::journal::Journals;
 use crate::manifest::Manifest;
+use crate::meta::damaged::{self, Damage};
 use crate::meta::database::{Durable, Meta};
 use crate::meta::{blobs as blob_rows, manifests, tags};
 use crate::name::RepoName;
@@ -85,8 +86,12 @@ fn add_repository(
         meta.write(Durable::Later, |txn| {
             // The line of a blob's link is not flushed on its own; that a manifest needs it says as much.
             for needed in &manifest.needed {
-                let is_blob = !contents.manifests.contains_key(&needed.digest);
-                if is_blob && blob_rows::size(txn, &needed.digest)?.is_some() {
+                let Some(len) = blob_rows::size(txn, &needed.digest)? else { continue };
+                if len != needed.size {
+                    report.lost.push(format!("{} of {repo}, which has another length", needed.digest));
+                    blob_rows::forget(txn, &needed.digest)?;
+                    damaged::note(txn, &needed.digest, &Damage { at_ms: 0, pieces: Vec::new() })?;
+                } else if !contents.manifests.contains_key(&needed.digest) {
                     report.links += u64::from(blob_rows::link(txn, repo, &needed.digest)?);
                 }
             }

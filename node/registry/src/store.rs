@@ -8,9 +8,9 @@
 //! All calls block on the disk.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use redb::WriteTransaction;
@@ -71,6 +71,7 @@ pub struct Store {
     pub(crate) placed: AtomicU64,
     /// Until when nothing is collected, in milliseconds: leases from before a crash may be lost.
     grace: Mutex<Grace>,
+    suspects: Mutex<BTreeSet<RepoName>>,
     rebuilt: Option<Rebuilt>,
     _lock: Box<dyn Any + Send + Sync>,
 }
@@ -148,6 +149,7 @@ impl Store {
             gate,
             placed,
             grace,
+            suspects: Mutex::default(),
             rebuilt,
             _lock: lock,
         })
@@ -191,13 +193,28 @@ impl Store {
         &self,
         act: impl FnOnce(&WriteTransaction, &mut Changes) -> Result<T>,
     ) -> Result<T> {
-        self.meta.write(Durable::Now, |txn| {
+        let mut written = Vec::new();
+        let result = self.meta.write(Durable::Now, |txn| {
             let mut changes = Changes::default();
             let result = act(txn, &mut changes)?;
             // Write transactions come one after the other, so the lines of a journal do, too.
-            changes.0.iter().try_for_each(|(repo, changes)| self.journals.append(repo, changes))?;
+            for (repo, changes) in &changes.0 {
+                self.suspects().insert(repo.clone());
+                written.push(repo.clone());
+                self.journals.append(repo, changes)?;
+            }
             Ok(result)
-        })
+        })?;
+        let mut suspects = self.suspects();
+        for repo in &written {
+            suspects.remove(repo);
+        }
+        Ok(result)
+    }
+
+    /// Repositories whose journal has lines of a transaction that did not commit.
+    pub(crate) fn suspects(&self) -> MutexGuard<'_, BTreeSet<RepoName>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the registry can do its work: the metadata answers.

@@ -157,3 +157,38 @@ fn a_journal_that_names_what_is_gone_says_so() {
     push_blob(&store, &repo("a/b"), LAYER).unwrap();
     check(&store, "pushed again");
 }
+
+#[test]
+fn a_file_of_another_length_is_not_taken_for_whole() {
+    let (memory, hand) = filled();
+    crate::files::Files::remove(&memory, METADATA).unwrap();
+    memory.set_bytes(&crate::layout::blob(&sha256(LAYER)), b"a lay".to_vec());
+    let store = open(&memory, &hand).unwrap();
+    assert_eq!(store.rebuilt().unwrap().lost.len(), 1);
+    assert_eq!(store.damaged().unwrap().len(), 1);
+    assert!(!has_blob(&store, &repo("a/b"), &sha256(LAYER)));
+    push_blob(&store, &repo("a/b"), LAYER).unwrap();
+    check(&store, "pushed again");
+}
+
+#[test]
+fn lines_of_a_failed_delete_do_not_outlive_it() {
+    for at in 1.. {
+        let (memory, hand) = filled();
+        let store = open(&memory, &hand).unwrap();
+        let before = memory.steps();
+        memory.fail_at(before + at, super::memory::Fault::Error);
+        let result = store.delete_manifest(&repo("a/b"), &Reference::Tag(tag("v1")));
+        if memory.steps() - before < at {
+            return;
+        }
+        store.collect(&crate::collect::Policy::default()).unwrap();
+        // A transaction whose flush failed may have been carried out or not.
+        let is_deleted = tagged(&store, &repo("a/b"), "v1").is_none();
+        assert!(is_deleted || result.is_err());
+        drop(store);
+        crate::files::Files::remove(&memory, METADATA).unwrap();
+        let store = open(&memory, &hand).unwrap();
+        assert_eq!(tagged(&store, &repo("a/b"), "v1").is_none(), is_deleted, "{at}");
+    }
+}

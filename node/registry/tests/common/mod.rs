@@ -5,14 +5,13 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use trustnet_registry::{Algorithm, Digest, Limits, Options, OsFiles, Registry, Store, serve};
+use trustnet_registry::{Algorithm, Digest, Files, Limits, Options, OsFiles, Registry, Store, serve};
 
 /// No test waits longer for one answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,11 +24,11 @@ pub struct Server {
     runtime: Option<Runtime>,
 }
 
-fn run(dir: &Path, limits: Limits, options: &Options) -> (SocketAddr, Arc<Store>, Runtime) {
+fn run(files: impl Files, limits: Limits, options: &Options) -> (SocketAddr, Arc<Store>, Runtime) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let addr = listener.local_addr().unwrap();
-    let store = Arc::new(Store::open(OsFiles::new(dir), options).unwrap());
+    let store = Arc::new(Store::open(files, options).unwrap());
     let registry = Registry::new(Arc::clone(&store), limits);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -51,7 +50,13 @@ impl Server {
 
     pub fn with(limits: Limits, options: &Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (addr, store, runtime) = run(dir.path(), limits, options);
+        let (addr, store, runtime) = run(OsFiles::new(dir.path()), limits, options);
+        Self { dir, addr, store: Some(store), runtime: Some(runtime) }
+    }
+
+    /// A registry on files of the test's own, which stand in `dir`.
+    pub fn on(dir: TempDir, files: impl Files, options: &Options) -> Self {
+        let (addr, store, runtime) = run(files, Limits::default(), options);
         Self { dir, addr, store: Some(store), runtime: Some(runtime) }
     }
 
@@ -59,7 +64,8 @@ impl Server {
     pub fn restart(&mut self) {
         self.runtime.take().unwrap().shutdown_timeout(PATIENCE);
         self.store = None;
-        let (addr, store, runtime) = run(self.dir.path(), Limits::default(), &Options::default());
+        let (addr, store, runtime) =
+            run(OsFiles::new(self.dir.path()), Limits::default(), &Options::default());
         (self.addr, self.store, self.runtime) = (addr, Some(store), Some(runtime));
     }
 
