@@ -22,7 +22,7 @@ pub const MAX_TAGS_PER_PAGE: usize = 1_000;
 pub const MAX_REFERRERS_PER_PAGE: usize = 500;
 /// A page of referrers ends when its descriptors are longer than this together, in bytes: each may carry annotations
 /// as long as a manifest.
-pub const REFERRERS_PAGE_BYTES: usize = 1024 * 1024;
+pub const REFERRERS_PAGE_BYTES: usize = 256 * 1024;
 /// How much of a body is gathered before it is written and hashed in one go, in bytes. Twice this is in memory for
 /// each upload.
 pub const UPLOAD_BATCH_BYTES: usize = 256 * 1024;

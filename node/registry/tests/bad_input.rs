@@ -10,10 +10,6 @@ use std::time::{Duration, Instant};
 use common::{OCI_MANIFEST, Server, connect, content, image, read_answer, sha256};
 use trustnet_registry::{Limits, Options};
 
-fn uploads_left(server: &Server) -> usize {
-    std::fs::read_dir(server.dir.path().join("uploads")).unwrap().count()
-}
-
 #[test]
 fn digests_that_do_not_match() {
     let server = Server::start();
@@ -26,7 +22,7 @@ fn digests_that_do_not_match() {
     server.get(&at).refused(404, "BLOB_UPLOAD_UNKNOWN");
     server.get(&format!("/v2/a/blobs/{wrong}")).refused(404, "BLOB_UNKNOWN");
     server.get(&format!("/v2/a/blobs/{}", sha256(b"content"))).refused(404, "BLOB_UNKNOWN");
-    assert_eq!(uploads_left(&server), 0);
+    server.expect_no_uploads();
     let at = server.start_upload("a");
     for (query, code) in
         [("", "UNSUPPORTED"), ("?digest=", "DIGEST_INVALID"), ("?digest=sha256:x", "DIGEST_INVALID")]
@@ -192,11 +188,7 @@ fn a_body_that_breaks_off_is_continued() {
     );
     stream.write_all(head.as_bytes()).unwrap();
     drop(stream);
-    let until = Instant::now() + Duration::from_secs(20);
-    while uploads_left(&server) > 0 {
-        assert!(Instant::now() < until, "the rest of a push is removed");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    server.expect_no_uploads();
 }
 
 #[test]

@@ -41,7 +41,8 @@ impl FileHandle for SmallFile {
     }
 
     fn write_at(&self, buf: &[u8], off: u64) -> io::Result<()> {
-        if self.room.fetch_sub(buf.len() as i64, Ordering::SeqCst) < buf.len() as i64 {
+        let len = i64::try_from(buf.len()).unwrap();
+        if self.room.fetch_sub(len, Ordering::SeqCst) < len {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.file.write_at(buf, off)

@@ -1,4 +1,4 @@
-//! A file as the body of an answer: read in parts, one ahead, never more.
+//! Bodies of answers: a file, read in parts, one ahead, never more; and bytes that take a place while they are in memory.
 
 use std::io;
 use std::pin::Pin;
@@ -80,5 +80,37 @@ impl Body for FileBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+/// Bytes on their way to a client, with their place among the downloads.
+pub(super) struct PlacedBody {
+    bytes: Option<Bytes>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl PlacedBody {
+    pub(super) fn new(bytes: Bytes, place: OwnedSemaphorePermit) -> Self {
+        Self { bytes: Some(bytes), _place: place }
+    }
+}
+
+impl Body for PlacedBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
     }
 }

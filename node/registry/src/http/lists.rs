@@ -1,18 +1,30 @@
 //! Lists: the tags of a repository, and what is attached to a manifest.
 
+use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 
+use super::body::PlacedBody;
 use super::handler::Registry;
 use super::query::{Query, encode};
 use super::respond::{Answer, OCI_FILTERS};
 use crate::digest::Digest;
 use crate::error::{RegistryError, Result};
-use crate::limits::{MAX_TAG_BYTES, MAX_TAGS_PER_PAGE};
+use crate::limits::{MAX_TAG_BYTES, MAX_TAGS_PER_PAGE, SMALL_BYTES};
 use crate::manifest::OCI_INDEX;
 use crate::name::RepoName;
 
 impl Registry {
+    /// Ends an answer with a list. Long ones take a place: a client that takes its time keeps them in memory.
+    async fn list(&self, answer: Answer, content_type: &str, text: String) -> Result<Response> {
+        let len = text.len() as u64;
+        if len <= SMALL_BYTES {
+            return Ok(answer.text(content_type, text));
+        }
+        let body = PlacedBody::new(text.into(), self.download_place().await?);
+        Ok(answer.body(content_type, Body::new(body), len))
+    }
+
     pub(super) async fn list_tags(&self, repo: RepoName, query: &Query) -> Result<Response> {
         let is_number = |n: &str| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit());
         let limit = match query.get("n") {
@@ -35,7 +47,7 @@ impl Registry {
         }
         let tags: Vec<&str> = tags.iter().map(crate::name::Tag::as_str).collect();
         let text = serde_json::json!({ "name": repo.as_str(), "tags": tags }).to_string();
-        Ok(answer.text("application/json", text))
+        self.list(answer, "application/json", text).await
     }
 
     pub(super) async fn list_referrers(
@@ -61,6 +73,6 @@ impl Registry {
         }
         let list = page.descriptors.join(",");
         let text = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[{list}]}}"#);
-        Ok(answer.text(OCI_INDEX, text))
+        self.list(answer, OCI_INDEX, text).await
     }
 }

@@ -84,12 +84,13 @@ impl Registry {
             batch_time: self.limits.batch_time,
             takeover: None,
         };
-        let mut scratch = receive(body, scratch, terms).await?;
+        let scratch = receive(body, scratch, terms).await?;
         let (to, pushed_tags) = (repo.clone(), tags.clone());
         let pushed = self
             .blocking(move |store| {
-                let ingest = scratch.take()?;
-                store.push_manifest(&to, ingest, (expected, &pushed_tags), content_type.as_deref())
+                scratch.end(|ingest| {
+                    store.push_manifest(&to, ingest, (expected, &pushed_tags), content_type.as_deref())
+                })
             })
             .await?;
         let mut answer = Answer::new(StatusCode::CREATED)

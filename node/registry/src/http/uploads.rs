@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep};
 
@@ -49,18 +50,21 @@ pub(super) struct Scratch {
     store: Arc<Store>,
     id: UploadId,
     ingest: Option<Ingest>,
+    is_placed: bool,
 }
 
 impl Scratch {
     pub(super) fn new(store: &Arc<Store>, algorithm: Algorithm) -> Result<Self> {
         let id = new_id()?;
         let ingest = Some(store.uploads.scratch(id, algorithm)?);
-        Ok(Self { store: Arc::clone(store), id, ingest })
+        Ok(Self { store: Arc::clone(store), id, ingest, is_placed: false })
     }
 
-    /// What has arrived.
-    pub(super) fn take(&mut self) -> Result<Ingest> {
-        self.ingest.take().ok_or(RegistryError::Interrupted)
+    /// Lets `push` make what has arrived something that stays.
+    pub(super) fn end<T>(mut self, push: impl FnOnce(Ingest) -> Result<T>) -> Result<T> {
+        let pushed = push(self.ingest.take().ok_or(RegistryError::Interrupted)?)?;
+        self.is_placed = true;
+        Ok(pushed)
     }
 }
 
@@ -72,8 +76,15 @@ impl Sink for Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // If it became a blob, there is nothing left to remove.
-        self.store.uploads.remove_files(self.id);
+        if self.is_placed {
+            return;
+        }
+        let (store, id) = (Arc::clone(&self.store), self.id);
+        // To remove a long file takes a while, and other requests must not wait for it.
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || store.uploads.remove_files(id))),
+            Err(_) => store.uploads.remove_files(id),
+        }
     }
 }
 
@@ -142,9 +153,9 @@ impl Registry {
             if len.is_some_and(|len| len <= SMALL_BYTES) { None } else { Some(self.upload_place().await?) };
         let store = Arc::clone(&self.store);
         let scratch = self.blocking(move |_| Scratch::new(&store, digest.algorithm())).await?;
-        let mut scratch = receive(body, scratch, self.terms(len, 0, None)).await?;
+        let scratch = receive(body, scratch, self.terms(len, 0, None)).await?;
         let to = repo.clone();
-        self.blocking(move |store| store.push_blob(&to, scratch.take()?, digest)).await?;
+        self.blocking(move |store| scratch.end(|ingest| store.push_blob(&to, ingest, digest))).await?;
         Ok(created(&repo, &digest))
     }
 

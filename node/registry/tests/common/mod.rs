@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -67,6 +67,19 @@ impl Server {
         let (addr, store, runtime) =
             run(OsFiles::new(self.dir.path()), Limits::default(), &Options::default());
         (self.addr, self.store, self.runtime) = (addr, Some(store), Some(runtime));
+    }
+
+    /// Waits until nothing is left of uploads.
+    pub fn expect_no_uploads(&self) {
+        let until = Instant::now() + PATIENCE;
+        while std::fs::read_dir(self.dir.path().join("uploads")).unwrap().count() > 0 {
+            assert!(Instant::now() < until, "something is left of an upload");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn shared_store(&self) -> Arc<Store> {
+        Arc::clone(self.store.as_ref().unwrap())
     }
 
     pub fn store(&self) -> &Store {
