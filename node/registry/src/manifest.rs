@@ -25,6 +25,9 @@ pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list
 const LAYERS_FROM_ELSEWHERE: [&str; 2] =
     ["application/vnd.oci.image.layer.nondistributable.", "application/vnd.docker.image.rootfs.foreign."];
 
+/// How much of a manifest's file is read at once, in bytes.
+const READ_BUFFER_BYTES: usize = 32 * 1024;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Descriptor {
@@ -44,6 +47,11 @@ struct Document {
     manifests: Option<Vec<Descriptor>>,
     subject: Option<Descriptor>,
     artifact_type: Option<String>,
+}
+
+/// Read apart, and only of a manifest that will be listed: annotations may be as long as the manifest.
+#[derive(Deserialize)]
+struct Annotated {
     annotations: Option<Box<RawValue>>,
 }
 
@@ -149,8 +157,8 @@ pub(crate) fn is_media_type(text: &str) -> bool {
 impl Manifest {
     /// Reads a manifest of `len` bytes that the client called `content_type`, without its parameters.
     pub(crate) fn read(file: &dyn FileHandle, len: u64, content_type: Option<&str>) -> Result<Self> {
-        let from_start = BufReader::with_capacity(32 * 1024, FromStart { file, offset: 0, len });
-        let document: Document = serde_json::from_reader(from_start).map_err(|e| invalid(e.to_string()))?;
+        let from_start = || BufReader::with_capacity(READ_BUFFER_BYTES, FromStart { file, offset: 0, len });
+        let document: Document = serde_json::from_reader(from_start()).map_err(|e| invalid(e.to_string()))?;
         if document.schema_version != 2 {
             return Err(invalid("its schemaVersion is not 2"));
         }
@@ -186,13 +194,20 @@ impl Manifest {
         if needed.len() > MAX_REFERENCES {
             return Err(invalid(format!("it refers to more than {MAX_REFERENCES} others")));
         }
-        if let Some(annotations) = &document.annotations {
+        let subject = document.subject.map(|subject| subject.digest);
+        let annotations = if subject.is_some() {
+            let document: Annotated =
+                serde_json::from_reader(from_start()).map_err(|e| invalid(e.to_string()))?;
+            document.annotations
+        } else {
+            None
+        };
+        if let Some(annotations) = &annotations {
             let mut text = serde_json::Deserializer::from_str(annotations.get());
             text.deserialize_map(Texts).map_err(|e| invalid(format!("annotations: {e}")))?;
         }
         let artifact_type = document.artifact_type.filter(|kind| !kind.is_empty()).or(config_type);
-        let subject = document.subject.map(|subject| subject.digest);
-        Ok(Self { media_type, needed, subject, artifact_type, annotations: document.annotations })
+        Ok(Self { media_type, needed, subject, artifact_type, annotations })
     }
 
     /// What filters of the list of referrers look at. An image manifest that says none has its configuration's type.

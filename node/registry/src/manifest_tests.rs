@@ -25,13 +25,14 @@ fn why(result: Result<Manifest>) -> String {
 
 #[test]
 fn an_image_and_what_it_needs() {
+    let subject = descriptor(OCI_MANIFEST);
     let layers = [
         descriptor("application/vnd.oci.image.layer.v1.tar"),
         descriptor("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"),
         descriptor("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"),
     ];
     let text = format!(
-        r#"{{"schemaVersion":2,"config":{},"layers":[{}],"annotations":{{"a":"\u00e9"}},"more":[1,{{}}]}}"#,
+        r#"{{"schemaVersion":2,"config":{},"layers":[{}],"subject":{subject},"annotations":{{"a":"\u00e9"}},"more":[1,{{}}]}}"#,
         descriptor("x/config"),
         layers.join(",")
     );
@@ -49,6 +50,7 @@ fn an_image_and_what_it_needs() {
 fn what_is_not_a_manifest_is_refused() {
     let config = descriptor("x/y");
     let image = |rest: &str| format!(r#"{{"schemaVersion":2,"config":{config}{rest}}}"#);
+    let attached = |rest: &str| image(&format!(r#","subject":{config}{rest}"#));
     let cases = [
         (String::new(), "EOF"),
         ("[]".to_owned(), "invalid"),
@@ -59,8 +61,8 @@ fn what_is_not_a_manifest_is_refused() {
         (image(r#","schemaVersion":2"#), "duplicate"),
         (image(r#","mediaType":"a/b""#), "Content-Type"),
         (image(&format!(r#","manifests":[{config}]"#)), "list of manifests"),
-        (image(r#","annotations":{"a":1}"#), "annotations"),
-        (image(r#","annotations":[]"#), "annotations"),
+        (attached(r#","annotations":{"a":1}"#), "annotations"),
+        (attached(r#","annotations":[]"#), "annotations"),
         (image(r#","layers":[{}]"#), "missing field"),
         (image(r#","layers":[{"mediaType":"a/b","digest":"sha256:zz","size":1}]"#), "sha256"),
         (
