@@ -153,14 +153,16 @@ impl Uploads {
     /// Makes a file ready to take bytes.
     pub(crate) fn wake<'a>(&self, id: UploadId, growing: &'a mut Growing) -> Result<&'a mut Ingest> {
         if let Growing::Asleep(algorithm) = growing {
-            let ingest =
-                Ingest::resume(&self.files, layout::upload(id), *algorithm).map_err(|error| match error {
-                    RegistryError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                        RegistryError::UploadUnknown
-                    }
-                    error => error,
-                })?;
-            *growing = Growing::Awake(Box::new(ingest));
+            let resumed = Ingest::resume(&self.files, layout::upload(id), *algorithm);
+            *growing = match resumed {
+                Ok(ingest) => Growing::Awake(Box::new(ingest)),
+                Err(RegistryError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                    // It has its digest's name already: the disk failed after that.
+                    self.end(id);
+                    Growing::Gone
+                }
+                Err(error) => return Err(error),
+            };
         }
         match growing {
             Growing::Awake(ingest) => Ok(ingest),
