@@ -1,6 +1,7 @@
 //! What the registry does by itself, on a thread of its own: collects, and scrubs at a pace that nobody notices.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
@@ -19,10 +20,10 @@ pub struct Plan {
     pub policy: Policy,
     /// How fast files are read by the scrub, in bytes a second; 0 for no scrub.
     pub scrub_bytes_per_second: u64,
-    /// Time between the ends of a round of the scrub and the start of the next.
+    /// Time between the end of a round of the scrub and the start of the next, over all starts.
     pub scrub_rest: Duration,
-    /// Every how many rounds the digests are looked at, too.
-    pub deep_every: u32,
+    /// Every how many rounds the digests are looked at, too; `None`: never.
+    pub deep_every: Option<NonZeroU64>,
 }
 
 impl Default for Plan {
@@ -32,7 +33,7 @@ impl Default for Plan {
             policy: Policy::default(),
             scrub_bytes_per_second: 5 * 1024 * 1024,
             scrub_rest: Duration::from_hours(24 * 7),
-            deep_every: 4,
+            deep_every: NonZeroU64::new(4),
         }
     }
 }
@@ -81,31 +82,40 @@ impl Carer {
 
     fn run(&self) {
         let mut next_collection = Instant::now() + self.plan.collect_every;
-        let mut next_round = Instant::now() + self.plan.scrub_rest;
-        let mut rounds = 0_u32;
         loop {
             let now = Instant::now();
-            let scrubs = self.plan.scrub_bytes_per_second > 0;
             if now >= next_collection {
                 self.collect();
                 next_collection = now + self.plan.collect_every;
-            } else if scrubs && now >= next_round {
-                let is_deep =
-                    self.plan.deep_every > 0 && rounds % self.plan.deep_every == self.plan.deep_every - 1;
-                match self.scrub(if is_deep { Depth::Digest } else { Depth::Pieces }) {
-                    // The round goes on, after a look at what else is due.
-                    Some(true) => {}
-                    Some(false) => {
-                        rounds = rounds.wrapping_add(1);
-                        next_round = Instant::now() + self.plan.scrub_rest;
-                    }
-                    None => return,
-                }
-            } else {
-                let until = if scrubs { next_collection.min(next_round) } else { next_collection };
-                if !self.rest(until.saturating_duration_since(now)) {
-                    return;
-                }
+                continue;
+            }
+            let to_collection = next_collection - now;
+            let goes_on = match self.until_scrub() {
+                Some((wait, depth)) if wait.is_zero() => self.scrub(depth),
+                Some((wait, _)) => self.rest(wait.min(to_collection)),
+                None => self.rest(to_collection),
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// How long until the scrub has something to do, and how closely it has to look; `None` if it never has.
+    fn until_scrub(&self) -> Option<(Duration, Depth)> {
+        if self.plan.scrub_bytes_per_second == 0 {
+            return None;
+        }
+        let rest_ms = u64::try_from(self.plan.scrub_rest.as_millis()).unwrap_or(u64::MAX);
+        match self.store.scrub_due(rest_ms) {
+            Ok((rounds, due_ms)) => {
+                let is_deep = self.plan.deep_every.is_some_and(|every| rounds % every == every.get() - 1);
+                let wait = Duration::from_millis(due_ms.saturating_sub(self.store.now_ms()));
+                Some((wait, if is_deep { Depth::Digest } else { Depth::Pieces }))
+            }
+            Err(error) => {
+                tracing::error!(%error, "the scrub cannot go on");
+                Some((self.plan.collect_every, Depth::Pieces))
             }
         }
     }
@@ -118,21 +128,19 @@ impl Carer {
         }
     }
 
-    /// Scrubs one file. Says whether the round goes on; `None` when it is time to stop.
-    fn scrub(&self, depth: Depth) -> Option<bool> {
+    /// Scrubs one file. Says whether to go on after it.
+    fn scrub(&self, depth: Depth) -> bool {
         let mut goes_on = true;
         let result = self.store.scrub_next(depth, &mut |bytes| {
-            let micros = bytes.saturating_mul(1_000_000) / self.plan.scrub_bytes_per_second;
+            let micros = bytes.saturating_mul(1_000_000) / self.plan.scrub_bytes_per_second.max(1);
             // Once stopped, the rest of the file is read without a pause.
             goes_on = goes_on && self.rest(Duration::from_micros(micros));
         });
-        let more = match result {
-            Ok(scrubbed) => scrubbed.is_some(),
-            Err(error) => {
-                tracing::error!(%error, "the scrub failed");
-                false
-            }
-        };
-        goes_on.then_some(more)
+        if let Err(error) = result {
+            tracing::error!(%error, "the scrub failed");
+            // What failed would fail again at once.
+            goes_on = goes_on && self.rest(self.plan.collect_every);
+        }
+        goes_on
     }
 }

@@ -132,10 +132,9 @@ impl Store {
     /// Makes `repo` hold a blob no longer. The file goes when nobody holds it.
     pub(crate) fn delete_blob(&self, repo: &RepoName, digest: &Digest) -> Result<()> {
         self.change(|txn, changes| {
-            if blobs::size_in(txn, repo, digest)?.is_none() {
+            if !blobs::unlink(txn, repo, digest)? {
                 return Err(RegistryError::BlobUnknown(*digest));
             }
-            blobs::unlink(txn, repo, digest)?;
             changes.push(repo, Change::Unlink(*digest));
             Ok(())
         })

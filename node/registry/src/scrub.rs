@@ -10,11 +10,14 @@ use crate::files::FileHandle;
 use crate::ingest::for_each_part;
 use crate::meta::blobs;
 use crate::meta::database::Durable;
-use crate::meta::tables::{BLOBS, STATE, View, put, remove, split_digest};
+use crate::meta::tables::{BLOBS, STATE, View, number, put, remove, split_digest};
 use crate::pieces::PieceHasher;
 use crate::store::Store;
 
+/// The last file looked at in a round that has not ended.
 const CURSOR: &[u8] = b"scrub";
+/// How many rounds have ended, and when the last one did.
+const ROUNDS: &[u8] = b"scrub rounds";
 
 /// How closely files are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +45,27 @@ enum Verdict {
     Damaged(Vec<u32>),
 }
 
+/// How many rounds have ended, and when the last one did, in milliseconds.
+fn rounds(view: &impl View) -> Result<Option<(u64, u64)>> {
+    let Some(row) = view.get(STATE, ROUNDS)? else { return Ok(None) };
+    let (rounds, ended_ms) = row.split_at_checked(8).unwrap_or_default();
+    Ok(Some((number(rounds)?, number(ended_ms)?)))
+}
+
 impl Store {
+    /// How many rounds of the scrub have ended, over all starts, and when the next one is due, in milliseconds of registry
+    /// time, if `rest_ms` lie between two. One that was interrupted is due at once.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn scrub_due(&self, rest_ms: u64) -> Result<(u64, u64)> {
+        self.meta.read(|view| {
+            let (rounds, ended_ms) = rounds(view)?.unwrap_or_default();
+            let is_interrupted = view.get(STATE, CURSOR)?.is_some();
+            Ok((rounds, if is_interrupted { 0 } else { ended_ms.saturating_add(rest_ms) }))
+        })
+    }
+
     /// Looks at the next file of the round; `None` at the end of it, and the next call begins another one. A restart goes
     /// on where the last one stopped, more or less.
     ///
@@ -59,7 +82,12 @@ impl Store {
             Ok(blobs::size(view, &digest)?.map(|len| (digest, len)))
         })?;
         let Some((digest, len)) = next else {
-            self.meta.write(Durable::Later, |txn| remove(txn, STATE, CURSOR).map(drop))?;
+            self.meta.write(Durable::Now, |txn| {
+                let (rounds, _) = rounds(txn)?.unwrap_or_default();
+                let ended = [(rounds + 1).to_le_bytes(), self.now_ms().to_le_bytes()].concat();
+                put(txn, STATE, ROUNDS, &ended)?;
+                remove(txn, STATE, CURSOR).map(drop)
+            })?;
             return Ok(None);
         };
         let is_damaged = self.scrub_file(&digest, len, depth, pace)?;

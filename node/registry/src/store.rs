@@ -199,17 +199,15 @@ impl Store {
             let result = act(txn, &mut changes)?;
             // Write transactions come one after the other, so the lines of a journal do, too.
             for (repo, changes) in &changes.0 {
-                self.suspects().insert(repo.clone());
                 written.push(repo.clone());
                 self.journals.append(repo, changes)?;
             }
             Ok(result)
-        })?;
-        let mut suspects = self.suspects();
-        for repo in &written {
-            suspects.remove(repo);
+        });
+        if result.is_err() {
+            self.suspects().extend(written);
         }
-        Ok(result)
+        result
     }
 
     /// Repositories whose journal has lines of a transaction that did not commit.
@@ -223,6 +221,16 @@ impl Store {
     /// What is wrong.
     pub fn check_health(&self) -> Result<()> {
         self.meta.read(leases::noted_time_ms).map(drop)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // So that registry time also goes on where a start never lasts until the next collection.
+        let now_ms = self.now_ms();
+        if let Err(error) = self.meta.write(Durable::Now, |txn| leases::note_time(txn, now_ms)) {
+            tracing::warn!(%error, "cannot note how long the registry has been running");
+        }
     }
 }
 

@@ -33,7 +33,7 @@ fn it_collects_and_scrubs() {
         policy: Policy::default(),
         scrub_bytes_per_second: 50_000_000,
         scrub_rest: Duration::from_millis(20),
-        deep_every: 2,
+        deep_every: std::num::NonZeroU64::new(2),
     };
     let care = Care::start(server.shared_store(), plan).unwrap();
     wait_for("what nobody needs goes", || server.get(&format!("/v2/a/blobs/{waste}")).status == 404);

@@ -131,3 +131,30 @@ fn a_round_goes_on_after_a_restart() {
     seen.dedup();
     assert_eq!(seen.len(), 10);
 }
+
+#[test]
+fn rounds_are_due_by_registry_time() {
+    let (memory, hand, store) = fresh();
+    push_blob(&store, &repo("a"), b"x").unwrap();
+    push_blob(&store, &repo("a"), b"y").unwrap();
+    assert_eq!(store.scrub_due(500).unwrap(), (0, 500));
+    hand.advance(LEASE);
+    store.scrub_next(Depth::Pieces, &mut |_| {}).unwrap();
+    assert_eq!(store.scrub_due(500).unwrap(), (0, 0), "a round that has begun is due");
+    round(&store, Depth::Pieces);
+    let ended = store.now_ms();
+    assert_eq!(store.scrub_due(500).unwrap(), (1, ended + 500));
+    drop(store);
+    let store = open(&memory, &super::common::Hand::default()).unwrap();
+    assert_eq!((store.now_ms(), store.scrub_due(500).unwrap()), (ended, (1, ended + 500)));
+}
+
+#[test]
+fn a_damaged_blob_can_be_deleted() {
+    let (memory, _hand, store) = fresh();
+    let digest = push_blob(&store, &repo("a"), b"x").unwrap();
+    memory.set_bytes(&layout::blob(&digest), Vec::new());
+    assert!(!has_blob(&store, &repo("a"), &digest));
+    store.delete_blob(&repo("a"), &digest).unwrap();
+    assert!(store.delete_blob(&repo("a"), &digest).is_err());
+}
