@@ -2,6 +2,7 @@
 //! whole, and the registry goes on.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 
@@ -18,6 +19,9 @@ use crate::name::Reference;
 use crate::store::Store;
 use crate::upload_id::UploadId;
 use crate::uploads::Growing;
+
+/// A blob of more than one piece.
+static LARGE: LazyLock<Vec<u8>> = LazyLock::new(|| content(2, 1_100_000));
 
 /// Something that can be looked at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,12 +85,12 @@ fn push_in_chunks(store: &Store, name: &str, bytes: &[u8]) -> Result<()> {
 fn live(memory: &Memory, hand: &Hand, model: &mut Model) -> Result<()> {
     let store = open(memory, hand)?;
     let (one, two) = (repo("one/a"), repo("two"));
-    let (small, large, config) = (content(1, 3_000), content(2, 1_100_000), content(3, 200));
+    let (small, large, config) = (content(1, 3_000), &*LARGE, content(3, 200));
     let blob = |of, bytes: &[u8]| (Item::Blob(of, sha256(bytes)), Some(sha256(bytes)));
     model.change(&[blob("one/a", &small)], || push_blob(&store, &one, &small))?;
-    model.change(&[blob("one/a", &large)], || push_in_chunks(&store, "one/a", &large))?;
+    model.change(&[blob("one/a", large)], || push_in_chunks(&store, "one/a", large))?;
     model.change(&[blob("one/a", &config)], || push_blob(&store, &one, &config))?;
-    let first = image(&config, &[&small, &large], None);
+    let first = image(&config, &[&small, large], None);
     let first_digest = sha256(first.as_bytes());
     let first_item = (Item::Manifest("one/a", first_digest), Some(first_digest));
     model.change(&[first_item, (Item::Tag("one/a", "v1"), Some(first_digest))], || {
