@@ -129,7 +129,7 @@ fn is_failure_of_the_disk(error: &RegistryError) -> bool {
 }
 
 /// One fault at every step, then a restart.
-fn fails_at_every_step(fault: Fault, restart: Restart) {
+fn fails_at_every_step(fault: Fault, restart: impl Fn(u64) -> Restart) {
     let steps = {
         let memory = Memory::default();
         live(&memory, &Hand::default(), &mut Model::default()).unwrap();
@@ -138,6 +138,7 @@ fn fails_at_every_step(fault: Fault, restart: Restart) {
     assert!(steps > 80, "{steps}");
     let mut failed = 0;
     for at in 1..=steps {
+        let restart = restart(at);
         let when = format!("{fault:?} at {at}, {restart:?}");
         let (memory, hand, mut model) = (Memory::default(), Hand::default(), Model::default());
         memory.fail_at(at, fault);
@@ -170,27 +171,36 @@ fn fails_at_every_step(fault: Fault, restart: Restart) {
 
 #[test]
 fn the_process_ends_at_every_step() {
-    fails_at_every_step(Fault::Stop, Restart::Everything);
+    fails_at_every_step(Fault::Stop, |_| Restart::Everything);
 }
 
 #[test]
 fn the_power_goes_at_every_step() {
-    fails_at_every_step(Fault::Stop, Restart::Flushed);
+    fails_at_every_step(Fault::Stop, |_| Restart::Flushed);
 }
 
 #[test]
 fn the_power_goes_and_names_outlive_their_content() {
-    fails_at_every_step(Fault::Stop, Restart::Names);
+    fails_at_every_step(Fault::Stop, |_| Restart::Names);
+}
+
+/// Each seed tears otherwise; `REGISTRY_TEARS` makes them more.
+#[test]
+fn the_power_goes_and_tears_what_was_not_flushed() {
+    let tears = std::env::var("REGISTRY_TEARS").ok().and_then(|tears| tears.parse().ok()).unwrap_or(1);
+    for seed in 0..tears {
+        fails_at_every_step(Fault::Stop, |at| Restart::Torn(seed * 1_000_003 + at));
+    }
 }
 
 #[test]
 fn the_disk_fails_at_every_step() {
-    fails_at_every_step(Fault::Error, Restart::Everything);
+    fails_at_every_step(Fault::Error, |_| Restart::Everything);
 }
 
 #[test]
 fn the_disk_is_full_at_every_step() {
-    fails_at_every_step(Fault::Full, Restart::Everything);
+    fails_at_every_step(Fault::Full, |_| Restart::Everything);
 }
 
 /// The same without a restart: the registry itself recovers when the disk does.

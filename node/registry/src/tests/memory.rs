@@ -30,6 +30,21 @@ pub(super) enum Restart {
     Flushed,
     /// All names, but of each file what was flushed.
     Names,
+    /// Of every sector and every file's names that were not flushed, the old or the new, as chance has it.
+    Torn(u64),
+}
+
+/// What a disk writes at once, in bytes.
+const SECTOR_BYTES: usize = 512;
+
+/// Says yes or no at random.
+struct Coin(u64);
+
+impl Coin {
+    fn toss(&mut self) -> bool {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 63 == 1
+    }
 }
 
 /// A change of names: a file is removed from one, or appears at one, or both.
@@ -59,6 +74,24 @@ impl Change {
 struct Content {
     live: Vec<u8>,
     flushed: Vec<u8>,
+}
+
+impl Content {
+    /// Makes some of what was not flushed durable.
+    fn tear(&mut self, coin: &mut Coin) {
+        if self.live == self.flushed {
+            return;
+        }
+        if coin.toss() {
+            self.flushed.resize(self.live.len(), 0);
+        }
+        for (new, old) in self.live.chunks(SECTOR_BYTES).zip(self.flushed.chunks_mut(SECTOR_BYTES)) {
+            if new != old && coin.toss() {
+                let both = new.len().min(old.len());
+                old[..both].copy_from_slice(&new[..both]);
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -132,18 +165,31 @@ impl Memory {
         inner.is_stopped = false;
         inner.is_locked = false;
         inner.fault = None;
-        if what == Restart::Flushed {
-            inner.live = inner.flushed.clone();
-        } else {
-            inner.flushed = inner.live.clone();
-        }
-        inner.pending.clear();
-        for content in inner.contents.values_mut() {
-            if what == Restart::Everything {
-                content.flushed = content.live.clone();
-            } else {
-                content.live = content.flushed.clone();
+        let mut coin = Coin(if let Restart::Torn(seed) = what { seed } else { 0 });
+        let pending = std::mem::take(&mut inner.pending);
+        match what {
+            Restart::Flushed => {}
+            Restart::Everything | Restart::Names => inner.flushed = inner.live.clone(),
+            Restart::Torn(_) => {
+                // A file system keeps the changes of one file in order: once one is lost, so are those after it.
+                let mut lost = BTreeSet::new();
+                for change in &pending {
+                    if lost.contains(&change.file) || coin.toss() {
+                        lost.insert(change.file);
+                    } else {
+                        change.apply(&mut inner.flushed);
+                    }
+                }
             }
+        }
+        inner.live = inner.flushed.clone();
+        for content in inner.contents.values_mut() {
+            match what {
+                Restart::Everything => content.flushed.clone_from(&content.live),
+                Restart::Torn(_) => content.tear(&mut coin),
+                Restart::Flushed | Restart::Names => {}
+            }
+            content.live.clone_from(&content.flushed);
         }
     }
 
