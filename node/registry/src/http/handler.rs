@@ -1,0 +1,126 @@
+//! One request: what it asks for, who does it, what the client is told.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, header};
+use axum::response::Response;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::query::Query;
+use super::receive::drain;
+use super::respond::{API_VERSION, Answer, refusal};
+use super::route::Route;
+use crate::error::{RegistryError, Result};
+use crate::limits::Limits;
+use crate::store::Store;
+
+const JSON: &str = "application/json";
+
+/// The registry as a web service.
+pub struct Registry {
+    pub(super) store: Arc<Store>,
+    pub(super) limits: Limits,
+    uploads: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
+}
+
+impl Registry {
+    /// Serves `store` within `limits`.
+    pub fn new(store: Arc<Store>, limits: Limits) -> Arc<Self> {
+        let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
+        let (uploads, downloads) = (places(limits.max_uploads), places(limits.max_downloads));
+        Arc::new(Self { store, limits, uploads, downloads })
+    }
+
+    /// All of it as one service, to be put behind a listener.
+    pub fn router(self: &Arc<Self>) -> Router {
+        Router::new().fallback(handle).with_state(Arc::clone(self))
+    }
+
+    /// Carries out work that blocks on the disk.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = Arc::clone(&self.store);
+        spawn_blocking(move || work(&store)).await.map_err(|_| RegistryError::Interrupted)?
+    }
+
+    /// Waits for a place among the uploads.
+    pub(super) async fn upload_place(&self) -> Result<OwnedSemaphorePermit> {
+        self.place(&self.uploads, "uploads").await
+    }
+
+    /// Waits for a place among the downloads.
+    pub(super) async fn download_place(&self) -> Result<OwnedSemaphorePermit> {
+        self.place(&self.downloads, "downloads").await
+    }
+
+    async fn place(&self, places: &Arc<Semaphore>, what: &'static str) -> Result<OwnedSemaphorePermit> {
+        let place = timeout(self.limits.place_wait, Arc::clone(places).acquire_owned()).await;
+        place.map_err(|_| RegistryError::TooMany(what))?.map_err(|_| RegistryError::Interrupted)
+    }
+
+    async fn answer(&self, parts: &Parts, body: &mut Body) -> Result<Response> {
+        let route = Route::parse(parts.uri.path())?;
+        let query = Query::parse(parts.uri.query())?;
+        let refused = Err(RegistryError::Unsupported { allow: route.methods() });
+        let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
+        match (route, &parts.method) {
+            (Route::Health, _) if is_read => self.health().await,
+            (Route::Base, _) if is_read => Ok(Answer::new(StatusCode::OK).text(JSON, "{}".to_owned())),
+            (Route::Blob(repo, digest), _) if is_read => self.get_blob(parts, repo, digest).await,
+            (Route::Blob(repo, digest), &Method::DELETE) => self.delete_blob(repo, digest).await,
+            (Route::Start(repo), &Method::POST) => self.start_upload(parts, body, repo, &query).await,
+            (Route::Upload(repo, id), _) if is_read => self.upload_status(&repo, id),
+            (Route::Upload(repo, id), &Method::PATCH) => self.patch_upload(parts, body, repo, id).await,
+            (Route::Upload(repo, id), &Method::PUT) => self.end_upload(parts, body, repo, id, &query).await,
+            (Route::Upload(repo, id), &Method::DELETE) => self.cancel_upload(repo, id).await,
+            (Route::Manifest(repo, reference), _) if is_read => {
+                self.get_manifest(parts, repo, reference).await
+            }
+            (Route::Manifest(repo, reference), &Method::PUT) => {
+                self.put_manifest(parts, body, repo, reference, &query).await
+            }
+            (Route::Manifest(repo, reference), &Method::DELETE) => {
+                self.delete_manifest(repo, reference).await
+            }
+            (Route::Tags(repo), _) if is_read => self.list_tags(repo, &query).await,
+            (Route::Referrers(repo, digest), _) if is_read => self.list_referrers(repo, digest, &query).await,
+            _ => refused,
+        }
+    }
+
+    async fn health(&self) -> Result<Response> {
+        let damaged = self.blocking(|store| store.check_health().and_then(|()| store.damaged())).await?.len();
+        let text = serde_json::json!({ "status": "ok", "damaged": damaged }).to_string();
+        Ok(Answer::new(StatusCode::OK).text(JSON, text))
+    }
+}
+
+async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    let mut response = match registry.answer(&parts, &mut body).await {
+        Ok(response) => response,
+        Err(error) => {
+            if error.status().is_server_error() {
+                tracing::error!(%error, method = %parts.method, path = parts.uri.path(), "a request failed");
+            }
+            drain(&parts.headers, &mut body).await;
+            refusal(&error)
+        }
+    };
+    let version = header::HeaderValue::from_static("registry/2.0");
+    response.headers_mut().insert(API_VERSION, version);
+    if parts.method == Method::HEAD {
+        // The length stays in the headers.
+        *response.body_mut() = Body::empty();
+    }
+    response
+}

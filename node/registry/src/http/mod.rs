@@ -1,0 +1,19 @@
+//! The HTTP side: one handler for all paths, since names of repositories contain slashes.
+
+mod blobs;
+mod body;
+mod chunk;
+mod connection;
+mod handler;
+mod lists;
+mod manifests;
+mod query;
+mod range;
+mod receive;
+mod respond;
+mod route;
+mod serve;
+mod uploads;
+
+pub use handler::Registry;
+pub use serve::serve;

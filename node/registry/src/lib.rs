@@ -1,0 +1,62 @@
+//! The OCI image registry: the distribution specification over content-addressed files.
+//!
+//! ```text
+//!   http/      paths, bodies, answers; knows no files
+//!     |
+//!   store      what a change is: content (blobs), catalog (manifests, tags, referrers), uploads
+//!   |  |  |
+//!   |  |  meta       one redb file that answers every request, and can be made again
+//!   |  journal       what happened to each repository, as lines of text: what it is made again from
+//!   blobs, ingest    files under their digest, and files that grow
+//!         |
+//!       files        the only place that touches the disk; tests put one there that fails
+//!
+//!   collect, scrub, care     what the registry does by itself
+//! ```
+//!
+//! What is acknowledged is on disk, whole and flushed, and survives a crash at any step. Nothing is served before all of
+//! it is there under its digest. Memory is bounded by the limits, not by what clients send: see [`limits`].
+
+mod blobs;
+mod care;
+mod catalog;
+mod collect;
+mod content;
+mod digest;
+mod error;
+mod files;
+mod http;
+mod ingest;
+mod journal;
+mod layout;
+pub mod limits;
+mod manifest;
+mod meta;
+mod name;
+mod pieces;
+mod rebuild;
+mod scrub;
+mod store;
+mod upload_id;
+mod uploads;
+mod uptime;
+
+pub use care::{Care, Plan};
+pub use collect::{Collected, Policy};
+pub use digest::{Algorithm, Digest, DigestError, Hasher};
+pub use error::{Mismatch, RegistryError, Result};
+pub use files::{Entry, FileHandle, Files, OsFiles};
+pub use http::{Registry, serve};
+pub use limits::Limits;
+pub use manifest::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
+pub use meta::damaged::Damage;
+pub use name::{NameError, Reference, RepoName, Tag};
+pub use pieces::{PIECE_BYTES, PieceHasher, PieceList};
+pub use rebuild::Rebuilt;
+pub use scrub::{Depth, Scrubbed};
+pub use store::{Options, Store};
+pub use upload_id::{NoUploadId, UploadId};
+pub use uptime::{Clock, SystemClock};
+
+#[cfg(test)]
+mod tests;

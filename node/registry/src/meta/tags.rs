@@ -1,0 +1,53 @@
+//! Tags, and which tags mean a manifest.
+
+use redb::WriteTransaction;
+
+use super::tables::{TAGGED, TAGS, View, key, put, remove, repo_key, split_digest};
+use crate::digest::Digest;
+use crate::error::{RegistryError, Result};
+use crate::name::{RepoName, Tag};
+
+/// What a tag means.
+pub(crate) fn get(view: &impl View, repo: &RepoName, tag: &Tag) -> Result<Option<Digest>> {
+    let value = view.get(TAGS, &key(repo, &[tag.as_str().as_bytes()]))?;
+    value.map(|value| Ok(split_digest(&value)?.0)).transpose()
+}
+
+/// Makes a tag mean `digest`.
+pub(crate) fn set(txn: &WriteTransaction, repo: &RepoName, tag: &Tag, digest: &Digest) -> Result<()> {
+    unset(txn, repo, tag)?;
+    put(txn, TAGS, &key(repo, &[tag.as_str().as_bytes()]), &digest.key())?;
+    put(txn, TAGGED, &key(repo, &[&digest.key(), tag.as_str().as_bytes()]), &[])
+}
+
+/// Removes a tag; says whether it was there.
+pub(crate) fn unset(txn: &WriteTransaction, repo: &RepoName, tag: &Tag) -> Result<bool> {
+    let Some(digest) = get(txn, repo, tag)? else { return Ok(false) };
+    remove(txn, TAGGED, &key(repo, &[&digest.key(), tag.as_str().as_bytes()]))?;
+    remove(txn, TAGS, &key(repo, &[tag.as_str().as_bytes()]))
+}
+
+fn parse(bytes: &[u8]) -> Result<Tag> {
+    let tag = std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok());
+    tag.ok_or(RegistryError::MetadataDamaged("a tag"))
+}
+
+/// The tags that mean `digest`.
+pub(crate) fn of(view: &impl View, repo: &RepoName, digest: &Digest) -> Result<Vec<Tag>> {
+    let prefix = key(repo, &[&digest.key()]);
+    let keys = view.keys(TAGGED, &prefix, None, usize::MAX)?;
+    keys.iter().map(|key| parse(&key[prefix.len()..])).collect()
+}
+
+/// Whether a tag means `digest`.
+pub(crate) fn is_tagged(view: &impl View, repo: &RepoName, digest: &Digest) -> Result<bool> {
+    view.any(TAGGED, &key(repo, &[&digest.key()]))
+}
+
+/// Up to `limit` tags after `last`, which need not exist, in the order of their bytes.
+pub(crate) fn list(view: &impl View, repo: &RepoName, last: Option<&str>, limit: usize) -> Result<Vec<Tag>> {
+    let prefix = repo_key(repo);
+    let after = last.map(|last| key(repo, &[last.as_bytes()]));
+    let keys = view.keys(TAGS, &prefix, after.as_deref(), limit)?;
+    keys.iter().map(|key| parse(&key[prefix.len()..])).collect()
+}

@@ -1,0 +1,69 @@
+//! The thread that cares for a registry collects, scrubs, and ends when it is told to.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::{Server, content};
+use trustnet_registry::{Care, Options, Plan, Policy};
+
+fn wait_for(what: &str, mut is_done: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !is_done() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn it_collects_and_scrubs() {
+    let server = Server::with(
+        trustnet_registry::Limits::default(),
+        &Options { lease: Duration::from_millis(200), ..Options::default() },
+    );
+    server.push_image("a", "v1", 1);
+    let waste = server.push_blob("a", b"waste");
+    let large = server.push_blob("a", &content(2, 3_000_000));
+    common_image(&server, &content(2, 3_000_000));
+    let plan = Plan {
+        collect_every: Duration::from_millis(50),
+        policy: Policy::default(),
+        scrub_bytes_per_second: 50_000_000,
+        scrub_rest: Duration::from_millis(20),
+        deep_every: std::num::NonZeroU64::new(2),
+    };
+    let care = Care::start(server.shared_store(), plan).unwrap();
+    wait_for("what nobody needs goes", || server.get(&format!("/v2/a/blobs/{waste}")).status == 404);
+    let hex = large.hex();
+    let path = server.dir.path().join("blobs/sha256").join(&hex[..2]).join(&hex);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[1_500_000] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    wait_for("damage is found", || server.get("/health").json()["damaged"] == 1);
+    server.get(&format!("/v2/a/blobs/{large}")).refused(404, "BLOB_UNKNOWN");
+    assert_eq!(server.store().damaged().unwrap()[0].1.pieces, [1]);
+    server.push_blob("a", &content(2, 3_000_000));
+    assert_eq!(server.get("/health").json()["damaged"], 0);
+    drop(care);
+    assert_eq!(Arc::strong_count(&server.shared_store()), 3, "the thread has let go");
+}
+
+fn common_image(server: &Server, layer: &[u8]) {
+    server.push_blob("a", b"{}");
+    server.put_manifest("a", "large", common::OCI_MANIFEST, &common::image(b"{}", &[layer], "")).expect(201);
+}
+
+#[test]
+fn it_ends_in_the_middle_of_a_slow_scrub() {
+    let server = Server::start();
+    server.push_blob("a", &content(1, 2_000_000));
+    let plan = Plan { scrub_bytes_per_second: 1_000, scrub_rest: Duration::ZERO, ..Plan::default() };
+    let start = Instant::now();
+    let care = Care::start(server.shared_store(), plan).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    drop(care);
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
