@@ -46,6 +46,9 @@ pub async fn run(home: Home, config: Config, options: RunOptions) -> Result<(), 
 }
 
 /// Like [`run`], with a listener that the caller holds already: nobody else can take its port on the way.
+///
+/// # Errors
+/// As [`run`].
 #[cfg(test)]
 pub async fn run_on(home: Home, config: Config, listener: TcpListener) -> Result<(), RunError> {
     let started = Instant::now();
