@@ -8,7 +8,7 @@ use trustnet_ledger::crypto::{Hash32, Signature};
 use crate::block::MAX_VALIDATORS;
 
 /// Version of the signer record.
-pub const SIGN_RECORD_VERSION: u8 = 2;
+pub const SIGN_RECORD_VERSION: u8 = 1;
 /// The largest encoded signer record, in bytes.
 pub const MAX_SIGN_RECORD_BYTES: usize = 4_000;
 /// The most signatures of a polka that a record carries, so that it fits one page of the disk with the
@@ -65,12 +65,7 @@ impl SignRecord {
     /// # Errors
     /// [`CodecError`] when the bytes are not a record of this version.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        // Version 1 ends before `before`.
-        let as_now = bytes.first().filter(|version| **version == 1).map(|_| {
-            let rest = bytes.get(1..).unwrap_or_default();
-            [&[SIGN_RECORD_VERSION], rest, &[0]].concat()
-        });
-        let record: Self = codec::decode(as_now.as_deref().unwrap_or(bytes), MAX_SIGN_RECORD_BYTES)?;
+        let record: Self = codec::decode(bytes, MAX_SIGN_RECORD_BYTES)?;
         if record.version == SIGN_RECORD_VERSION {
             Ok(record)
         } else {
