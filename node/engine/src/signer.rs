@@ -290,16 +290,19 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_the_first_version_is_read() {
+    fn a_record_of_another_version_or_length_is_refused() {
         let mut signer = signer();
         signer.sign_vote(&vote(bft::VoteKind::Prevote, 5, 1, Some(A)), &lock(&memory(5, 1))).unwrap();
         let record = signer.record().unwrap();
-        let mut old = record.encode();
-        assert_eq!(old.pop(), Some(0), "nothing before");
-        old[0] = 1;
-        assert_eq!(SignRecord::decode(&old).as_ref(), Ok(record));
-        old[0] = 3;
-        assert!(SignRecord::decode(&old).is_err());
+        let bytes = record.encode();
+        assert_eq!(SignRecord::decode(&bytes).as_ref(), Ok(record));
+        for version in (0..=u8::MAX).filter(|version| *version != SIGN_RECORD_VERSION) {
+            let mut other = bytes.clone();
+            other[0] = version;
+            assert!(SignRecord::decode(&other).is_err(), "{version}");
+        }
+        assert!(SignRecord::decode(&bytes[..bytes.len() - 1]).is_err());
+        assert!(SignRecord::decode(&[bytes.as_slice(), &[0]].concat()).is_err());
     }
 
     #[test]
