@@ -8,7 +8,7 @@ use trustnet_ledger::crypto::{Hash32, Signature};
 use crate::block::MAX_VALIDATORS;
 
 /// Version of the signer record.
-pub const SIGN_RECORD_VERSION: u8 = 1;
+pub const SIGN_RECORD_VERSION: u8 = 2;
 /// The largest encoded signer record, in bytes.
 pub const MAX_SIGN_RECORD_BYTES: usize = 4_000;
 /// The most signatures of a polka that a record carries, so that it fits one page of the disk with the
