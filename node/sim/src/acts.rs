@@ -171,6 +171,9 @@ impl World {
             // Most of a segment is empty: aim at what is written.
             let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             let place = self.dice.disks.below(written);
+            if place >= bytes.len() {
+                continue;
+            }
             let mask = 1 << self.dice.disks.below(8);
             flips.entry((name.clone(), place / SECTOR_BYTES)).or_default().push((place, mask));
             flip(&machine.dir, name, &[(place, mask)]);
