@@ -51,10 +51,7 @@ impl Vm {
     pub fn new(target: &Target, image: &Image, dir: &Path, lan: Option<u8>) -> Result<Self, Failure> {
         let qemu = Qemu::find()?;
         fs::create_dir_all(dir)?;
-        let mut make = Command::new("qemu-img");
-        make.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(fs::canonicalize(&image.disk)?);
-        make.arg(dir.join("disk.qcow2")).arg(DISK);
-        shell::run(&mut make, Duration::from_secs(60))?.ok("qemu-img create")?;
+        make_disk(target, image, dir)?;
         let ports = Ports { ssh: free_port()?, rpc: free_port()?, closed: free_port()? };
         let arguments = arguments(target, image, dir, ports, lan, &qemu);
         Ok(Self { dir: dir.to_owned(), arguments, child: None, ports })
@@ -112,6 +109,33 @@ impl Drop for Vm {
     }
 }
 
+/// The disk's format. QEMU keeps tables of qcow2 in its own memory until the machine flushes its disk, which a machine never
+/// does to an SD card: on one, they would die with QEMU, as no real card's do.
+fn disk_format(target: &Target) -> &'static str {
+    if *target == Target::Raspi3b { "raw" } else { "qcow2" }
+}
+
+fn disk_path(target: &Target, dir: &Path) -> PathBuf {
+    dir.join(format!("disk.{}", disk_format(target)))
+}
+
+fn make_disk(target: &Target, image: &Image, dir: &Path) -> Result<(), Failure> {
+    let disk = disk_path(target, dir);
+    let mut make = Command::new("qemu-img");
+    let backing = fs::canonicalize(&image.disk)?;
+    if *target == Target::Raspi3b {
+        make.args(["convert", "-O", "raw"]).arg(backing).arg(&disk);
+        shell::run(&mut make, Duration::from_secs(60))?.ok("qemu-img convert")?;
+        make = Command::new("qemu-img");
+        make.args(["resize", "-q", "-f", "raw"]).arg(disk).arg(DISK);
+        shell::run(&mut make, Duration::from_secs(60))?.ok("qemu-img resize")?;
+    } else {
+        make.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(backing).arg(disk).arg(DISK);
+        shell::run(&mut make, Duration::from_secs(60))?.ok("qemu-img create")?;
+    }
+    Ok(())
+}
+
 fn free_port() -> Result<u16, Failure> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
@@ -126,7 +150,8 @@ fn arguments(
     qemu: &Qemu,
 ) -> Vec<String> {
     let path = |path: &Path| path.display().to_string();
-    let disk = format!("format=qcow2,file={},cache=writeback", path(&dir.join("disk.qcow2")));
+    let disk =
+        format!("format={},file={},cache=writeback", disk_format(target), path(&disk_path(target, dir)));
     let forward = |host: u16, guest: u16| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
     let out = format!(
         "user,id=out{}{}{}",
