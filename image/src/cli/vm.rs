@@ -10,7 +10,7 @@ use trustnet_image::build::Settings;
 use trustnet_image::inputs::{Inputs, SourceArgs};
 use trustnet_image::screen::Screen;
 use trustnet_image::tree::Tree;
-use trustnet_image::vm::{self, Forward, Machine, Plan, State};
+use trustnet_image::vm::{self, Forward, Machine, Plan, State, VmError};
 
 use super::Failure;
 use super::build::read_public_key;
@@ -66,6 +66,9 @@ pub struct CreateArgs {
     /// So many VMs, NAME-1 and so on, validators of one new network
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     nodes: u8,
+    /// A registry of container images: fd10:1234::2, ports 8000 (HTTP) and 8053 (HTTPS) of this machine lead to it
+    #[arg(long, conflicts_with = "nodes")]
+    registry: bool,
     /// Size of the disk; it takes only what is used
     #[arg(long, default_value = "8G")]
     disk: String,
@@ -75,12 +78,12 @@ pub struct CreateArgs {
     /// Processors
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     cpus: u32,
-    /// Port of this machine that leads to SSH; further VMs take the next ones
-    #[arg(long, default_value_t = 2222)]
-    ssh_port: u16,
-    /// Port of this machine that leads to the RPC; further VMs take the next ones
-    #[arg(long, default_value_t = 26657)]
-    rpc_port: u16,
+    /// Port of this machine that leads to SSH; further VMs take the next ones [default: 2222, for the registry 2223]
+    #[arg(long)]
+    ssh_port: Option<u16>,
+    /// Port of this machine that leads to the RPC; further VMs take the next ones [default: 26657, for the registry 26658]
+    #[arg(long)]
+    rpc_port: Option<u16>,
     /// One more forwarded port, HOST:GUEST; may be given several times
     #[arg(long, value_parser = forward)]
     forward: Vec<Forward>,
@@ -150,20 +153,33 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
     let (folder, screen) = (folder(args.name.folder.as_ref()), Screen::stderr());
     let name = &args.name.name;
     vm::check_name(name)?;
-    let used: Vec<u8> = Machine::all(&folder).iter().map(|machine| machine.number).collect();
-    let mut numbers = (1..=250).filter(|number| !used.contains(number));
-    let members: Vec<(String, u8)> = (1..=args.nodes)
-        .map(|index| if args.nodes == 1 { name.clone() } else { format!("{name}-{index}") })
-        .zip(numbers.by_ref())
-        .collect();
+    let all = Machine::all(&folder);
+    let used: Vec<u8> = all.iter().map(|machine| machine.number).collect();
+    let members: Vec<(String, u8)> = if args.registry {
+        if let Some(other) = all.iter().find(|machine| machine.number == vm::REGISTRY_NUMBER) {
+            return Err(VmError::Registry(other.name.clone()).into());
+        }
+        vec![(name.clone(), vm::REGISTRY_NUMBER)]
+    } else {
+        let names = (1..=args.nodes).map(|index| match args.nodes {
+            1 => name.clone(),
+            _ => format!("{name}-{index}"),
+        });
+        names.zip(vm::node_numbers(&used)).collect()
+    };
+    let (ssh_port, rpc_port) = if args.registry { (2223, 26658) } else { (2222, 26657) };
+    let mut forwards = args.forward.clone();
+    if args.registry {
+        forwards.extend(vm::REGISTRY_PORTS.map(|port| Forward { host: port, guest: port }));
+    }
     let plan = Plan {
         members: members.clone(),
         disk: args.disk.clone(),
         memory_mib: args.memory,
         cpus: args.cpus,
-        ssh_port: args.ssh_port,
-        rpc_port: args.rpc_port,
-        forwards: args.forward.clone(),
+        ssh_port: args.ssh_port.unwrap_or(ssh_port),
+        rpc_port: args.rpc_port.unwrap_or(rpc_port),
+        forwards,
     };
     vm::Qemu::find()?;
     let given = args.ssh_key.as_deref().map(read_public_key).transpose()?;
@@ -181,8 +197,9 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
         let (name, number) = &members[index];
         screen.note(&format!("making {name}"));
         let keys = if args.nodes > 1 { format!("keys = \"{}\"\n", vm::KEYS_FOLDER) } else { String::new() };
+        let registry = if args.registry { "\n[registry]\nenabled = true\n" } else { "" };
         let config = format!(
-            "hostname = \"{name}\"\n\n[ssh]\nkeys = [{}]\n\n[network]\nula = \"{}/64\"\n\n[node]\nname = \"{name}\"\n{keys}",
+            "hostname = \"{name}\"\n\n[ssh]\nkeys = [{}]\n\n[network]\nula = \"{}/64\"\n\n[node]\nname = \"{name}\"\n{keys}{registry}",
             serde_json::Value::from(public.as_str()),
             vm::address(*number),
         );
@@ -207,13 +224,13 @@ fn start(machine: &Machine, folder: &std::path::Path, screen: Screen) -> Result<
     machine.start(folder)?;
     screen.note(&format!("waiting for {}", machine.name));
     let took = machine.wait_for_ssh(folder, BOOT_LIMIT)?;
-    say!(
-        "{} answers after {} s: RPC on http://127.0.0.1:{}\n  next: trustnet-image vm ssh {}",
-        machine.name,
-        took.as_secs(),
-        machine.rpc_port,
-        machine.name
-    );
+    let name = &machine.name;
+    say!("{name} answers after {} s: RPC on http://127.0.0.1:{}", took.as_secs(), machine.rpc_port);
+    if machine.number == vm::REGISTRY_NUMBER {
+        let [http, https] = vm::REGISTRY_PORTS;
+        say!("its registry: http://127.0.0.1:{http} and https://127.0.0.1:{https}");
+    }
+    say!("  next: trustnet-image vm ssh {name}");
     Ok(())
 }
 

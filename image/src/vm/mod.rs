@@ -15,6 +15,16 @@ pub use qemu::{Forward, Hardware, LAN, Qemu};
 use std::io;
 use std::path::PathBuf;
 
+/// The registry's number among the machines of a host. Nodes have 1 and those after this.
+pub const REGISTRY_NUMBER: u8 = 2;
+/// Ports of the registry, HTTP and HTTPS: the same on the machine and on this host.
+pub const REGISTRY_PORTS: [u16; 2] = [8000, 8053];
+
+/// Numbers for new nodes, the smallest first.
+pub fn node_numbers(used: &[u8]) -> impl Iterator<Item = u8> {
+    (1..=250).filter(move |number| *number != REGISTRY_NUMBER && !used.contains(number))
+}
+
 /// What stands in a VM's way.
 #[derive(Debug, thiserror::Error)]
 pub enum VmError {
@@ -24,6 +34,9 @@ pub enum VmError {
     /// There is one already.
     #[error("there is a VM {0} already; choose another name, or run: trustnet-image vm delete {0}")]
     Taken(String),
+    /// One host has one registry.
+    #[error("{0} is this machine's registry already; use it, or run: trustnet-image vm delete {0}")]
+    Registry(String),
     /// There is none.
     #[error("there is no VM {name} in {}; make it with: trustnet-image vm create {name}", .folder.display())]
     Unknown {
@@ -105,4 +118,16 @@ pub fn check_name(name: &str) -> Result<(), VmError> {
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     if good { Ok(()) } else { Err(VmError::Name(name.to_owned())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registry_keeps_its_number_whatever_nodes_there_are() {
+        assert_eq!(node_numbers(&[]).take(3).collect::<Vec<_>>(), [1, 3, 4]);
+        assert_eq!(node_numbers(&[1, 4]).take(2).collect::<Vec<_>>(), [3, 5]);
+        assert_eq!(address(REGISTRY_NUMBER).to_string(), "fd10:1234::2");
+    }
 }
