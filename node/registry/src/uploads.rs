@@ -29,6 +29,9 @@ const CROWDED_REST_MS: u64 = 60 * 60 * 1000;
 #[derive(Serialize, Deserialize)]
 struct Note {
     repository: String,
+    /// Nobody in particular, in those of earlier versions.
+    #[serde(default)]
+    owner: String,
     algorithm: String,
 }
 
@@ -46,6 +49,8 @@ pub(crate) enum Growing {
 pub(crate) struct Session {
     pub(crate) id: UploadId,
     pub(crate) repo: RepoName,
+    /// Who started it: nobody else goes on with it, or learns that it is there.
+    owner: String,
     /// Held by the one request that sends.
     pub(crate) growing: Arc<tokio::sync::Mutex<Growing>>,
     /// Tells the request that sends that another one wants to: its client has come back.
@@ -57,10 +62,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    fn new(id: UploadId, repo: RepoName, growing: Growing, offset: u64, now_ms: u64) -> Arc<Self> {
+    fn new(
+        id: UploadId,
+        (repo, owner): (RepoName, String),
+        growing: Growing,
+        offset: u64,
+        now_ms: u64,
+    ) -> Arc<Self> {
         let growing = Arc::new(tokio::sync::Mutex::new(growing));
         let (offset, used_ms) = (AtomicU64::new(offset), AtomicU64::new(now_ms));
-        Arc::new(Self { id, repo, growing, takeover: Notify::new(), offset, used_ms })
+        Arc::new(Self { id, repo, owner, growing, takeover: Notify::new(), offset, used_ms })
     }
 
     /// Bytes received.
@@ -114,7 +125,7 @@ impl Uploads {
     pub(crate) fn start(
         &self,
         id: UploadId,
-        repo: &RepoName,
+        (repo, owner): (&RepoName, &str),
         algorithm: Algorithm,
         now_ms: u64,
     ) -> Result<Arc<Session>> {
@@ -125,7 +136,8 @@ impl Uploads {
             }
         }
         let ingest = self.scratch(id, algorithm)?;
-        let note = Note { repository: repo.to_string(), algorithm: algorithm.name().to_owned() };
+        let (repository, algorithm) = (repo.to_string(), algorithm.name().to_owned());
+        let note = Note { repository, owner: owner.to_owned(), algorithm };
         let name = layout::session(id);
         let written = serde_json::to_vec(&note)
             .map_err(std::io::Error::other)
@@ -134,7 +146,8 @@ impl Uploads {
             self.remove_files(id);
             return Err(RegistryError::io("write", &self.files.describe(&name), error));
         }
-        let session = Session::new(id, repo.clone(), Growing::Awake(Box::new(ingest)), 0, now_ms);
+        let session =
+            Session::new(id, (repo.clone(), owner.to_owned()), Growing::Awake(Box::new(ingest)), 0, now_ms);
         self.sessions().insert(id, Arc::clone(&session));
         Ok(session)
     }
@@ -144,9 +157,11 @@ impl Uploads {
         Ingest::create(&self.files, layout::upload(id), algorithm)
     }
 
-    /// An upload that is open in `repo`.
-    pub(crate) fn get(&self, repo: &RepoName, id: UploadId) -> Result<Arc<Session>> {
-        let session = self.sessions().get(&id).filter(|session| session.repo == *repo).map(Arc::clone);
+    /// An upload that `owner` opened in `repo`.
+    pub(crate) fn get(&self, (repo, owner): (&RepoName, &str), id: UploadId) -> Result<Arc<Session>> {
+        let sessions = self.sessions();
+        let is_theirs = |session: &&Arc<Session>| session.repo == *repo && session.owner == owner;
+        let session = sessions.get(&id).filter(is_theirs).map(Arc::clone);
         session.ok_or(RegistryError::UploadUnknown)
     }
 
@@ -218,5 +233,5 @@ fn find(files: &dyn Files, id: UploadId, now_ms: u64) -> Option<Arc<Session>> {
     file.read_at(&mut note, 0).ok()?;
     let note: Note = serde_json::from_slice(&note).ok()?;
     let (repo, algorithm) = (note.repository.parse().ok()?, note.algorithm.parse().ok()?);
-    Some(Session::new(id, repo, Growing::Asleep(algorithm), offset, now_ms))
+    Some(Session::new(id, (repo, note.owner), Growing::Asleep(algorithm), offset, now_ms))
 }
