@@ -1,6 +1,6 @@
 //! Uploads: sessions that clients fill, in one request or in many, before and after a restart.
 //!
-//! What there is to know of one stands in two files: what has arrived, and which repository it is for. Neither is
+//! What there is to know of one stands in two files: what has arrived, and for which repository and whom. Neither is
 //! flushed before the upload ends: a client whose upload a power cut took starts a new one, and what a power cut garbled
 //! fails the digest at the end.
 
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::access::ANONYMOUS;
 use crate::blobs::ignore_missing;
 use crate::digest::Algorithm;
 use crate::error::{RegistryError, Result};
@@ -129,6 +130,11 @@ impl Uploads {
         algorithm: Algorithm,
         now_ms: u64,
     ) -> Result<Arc<Session>> {
+        // One of many must not take the place of all. Whoever says nothing of themselves may be many.
+        let is_theirs = |session: &&Arc<Session>| session.owner == owner;
+        if owner != ANONYMOUS && self.sessions().values().filter(is_theirs).count() >= self.max.div_ceil(2) {
+            return Err(RegistryError::TooMany("open uploads of yours"));
+        }
         if self.sessions().len() >= self.max {
             self.expire_after(CROWDED_REST_MS.min(self.rest_ms), now_ms);
             if self.sessions().len() >= self.max {

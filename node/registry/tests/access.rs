@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use common::{Answer, OCI_MANIFEST, Server, connect, content, image, sha256};
 use ed25519_dalek::SigningKey;
 use trustnet_registry::access::{Action, Actions, Claims, Scope, issue};
+use trustnet_registry::{Options, OsFiles};
 
 /// Of few rounds, so that the tests are quick. The passwords are "alice secret" and "bob secret".
 const USERS: &str = r#"
@@ -217,6 +218,20 @@ fn uploads_belong_to_who_started_them() {
 }
 
 #[test]
+fn nobody_opens_every_upload() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, options) = (OsFiles::new(dir.path()), Options { max_sessions: 4, ..Options::default() });
+    let server = Server::governed_on(dir, files, &closed(), &options);
+    let start = |who: &str| send(&server, who, "POST", "/v2/team/shared/blobs/uploads/", b"");
+    let at = start(&alice()).expect(202).header("location").unwrap().to_owned();
+    start(&alice()).expect(202);
+    start(&alice()).refused(429, "TOOMANYREQUESTS");
+    start(&bob()).expect(202);
+    send(&server, &alice(), "DELETE", &at, b"").expect(204);
+    start(&alice()).expect(202);
+}
+
+#[test]
 fn anonymous_pull_and_a_login_for_more() {
     let server = Server::governed(&format!("{USERS}{RULES}"));
     push(&server, &alice(), "team/app", "v1", 1);
@@ -251,6 +266,20 @@ fn anonymous_pull_and_a_login_for_more() {
     assert!(answer.header("www-authenticate").unwrap().contains("error=\"insufficient_scope\""));
     let token = token_for(&alice(), "&scope=repository:team/app:*");
     send(&server, &token, "DELETE", "/v2/team/app/manifests/v2", b"").expect(202);
+    // A mount needs a token for both ends, and says so; without the right it is as if nothing were there.
+    let layer = sha256(&content(1_001, 500));
+    let mount = |who: &str, from: &str| {
+        let path = format!("/v2/team/copy/blobs/uploads/?mount={layer}&from={from}");
+        send(&server, who, "POST", &path, b"")
+    };
+    let token = token_for(&alice(), "&scope=repository:team/copy:pull,push");
+    let answer = mount(&token, "team/app").refused(401, "UNAUTHORIZED");
+    let both =
+        "scope=\"repository:team/copy:pull,push repository:team/app:pull\",error=\"insufficient_scope\"";
+    assert!(answer.header("www-authenticate").unwrap().ends_with(both));
+    mount(&alice(), "elsewhere").expect(202);
+    let token = token_for(&alice(), "&scope=repository:team/copy:pull,push&scope=repository:team/app:pull");
+    mount(&token, "team/app").expect(201);
     // A scope gives nothing that the rules do not.
     let token = token_for(&bob(), "&scope=repository:team/app:pull,push");
     send(&server, &token, "POST", "/v2/team/app/blobs/uploads/", b"").refused(403, "DENIED");

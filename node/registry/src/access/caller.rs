@@ -81,11 +81,14 @@ impl Caller {
     }
 }
 
+/// What whoever says nothing of themselves is called.
+pub(crate) const ANONYMOUS: &str = "anonymous";
+
 /// As logs name them, and the uploads that belong to them.
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.party {
-            Party::Anonymous => f.write_str("anonymous"),
+            Party::Anonymous => f.write_str(ANONYMOUS),
             Party::User(name) => write!(f, "user:{name}"),
             Party::Key(name) => write!(f, "key:{name}:{}", self.subject),
         }

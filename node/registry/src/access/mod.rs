@@ -28,6 +28,7 @@ use std::ops::Range;
 
 pub use action::{Action, Actions};
 pub(crate) use buckets::Rate;
+pub(crate) use caller::ANONYMOUS;
 pub use caller::{Caller, Means, Party, Scope};
 pub(crate) use gate::{Gate, SESSION_SECONDS};
 pub use header::MAX_USER_BYTES;
@@ -183,7 +184,7 @@ impl Access {
     fn who(&self, text: &toml::Spanned<String>) -> Result<Who, Mistake> {
         let name = text.get_ref().as_str();
         match (name, name.strip_prefix("key:")) {
-            ("anonymous", _) => Ok(Who::Everybody),
+            (ANONYMOUS, _) => Ok(Who::Everybody),
             ("users", _) => Ok(Who::Users),
             ("keys", _) => Ok(Who::Keys),
             (_, Some(key)) if self.keys.iter().any(|known| &*known.name == key) => {

@@ -130,6 +130,9 @@ impl Registry {
             let digest: Digest = digest.parse()?;
             let from =
                 query.get("from").filter(|from| !from.is_empty()).map(str::parse::<RepoName>).transpose()?;
+            if let Some(from) = &from {
+                visit.check_source(parts, &repo, from)?;
+            }
             let (to, visit) = (repo.clone(), Arc::clone(visit));
             let mount = move |store: &Store| {
                 store.mount_blob(&to, &digest, from.as_ref(), &|from| visit.may(from, Action::Pull))

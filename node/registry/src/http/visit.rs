@@ -70,23 +70,19 @@ fn base_url(access: &Access, parts: &Parts) -> Option<String> {
     Some(format!("{}://{host}", if is_tls { "https" } else { "http" }))
 }
 
-/// What a client is asked for.
-fn challenge(
-    access: &Access,
-    parts: &Parts,
-    wanted: Option<(&RepoName, Action)>,
-    error: Option<&str>,
-) -> String {
+/// What a client is asked for, so that it may do what it wants.
+fn challenge(access: &Access, parts: &Parts, wanted: &[(&RepoName, Action)], error: Option<&str>) -> String {
     let is_bearer = access.has_logins() && access.lets_anonymous_in();
     let Some(base) = base_url(access, parts).filter(|_| is_bearer) else { return BASIC.to_owned() };
-    let scope = wanted.map(|(repo, action)| {
+    let scope = |(repo, action): &(&RepoName, Action)| {
         // Whoever pushes also asks what is there.
-        let actions = if action == Action::Push { "pull,push" } else { action.name() };
-        format!(",scope=\"repository:{repo}:{actions}\"")
-    });
-    let error = error.map(|error| format!(",error=\"{error}\""));
-    let (scope, error) = (scope.unwrap_or_default(), error.unwrap_or_default());
-    format!("Bearer realm=\"{base}/token\",service=\"{SERVICE}\"{scope}{error}")
+        let actions = if *action == Action::Push { "pull,push" } else { action.name() };
+        format!("repository:{repo}:{actions}")
+    };
+    let scopes = wanted.iter().map(scope).collect::<Vec<_>>().join(" ");
+    let scopes = if scopes.is_empty() { scopes } else { format!(",scope=\"{scopes}\"") };
+    let error = error.map(|error| format!(",error=\"{error}\"")).unwrap_or_default();
+    format!("Bearer realm=\"{base}/token\",service=\"{SERVICE}\"{scopes}{error}")
 }
 
 fn authorization(headers: &HeaderMap) -> Result<Option<&str>> {
@@ -119,14 +115,14 @@ impl Visit {
             RegistryError::Unauthorized { reason, .. } => {
                 let challenge = match route {
                     Route::Token => BASIC.to_owned(),
-                    _ => challenge(&access, parts, wanted, Some("invalid_token")),
+                    _ => challenge(&access, parts, wanted.as_slice(), Some("invalid_token")),
                 };
                 RegistryError::Unauthorized { reason, challenge }
             }
             error => error,
         })?;
         let log_in = |reason: String, error| {
-            let challenge = challenge(&access, parts, wanted, error);
+            let challenge = challenge(&access, parts, wanted.as_slice(), error);
             Err(RegistryError::Unauthorized { reason, challenge })
         };
         match wanted {
@@ -160,6 +156,19 @@ impl Visit {
     /// Whether the sender may do something else, too.
     pub(super) fn may(&self, repo: &RepoName, action: Action) -> bool {
         self.access.allows(&self.caller, repo, action)
+    }
+
+    /// Asks for another token if the caller may pull from `from`, but with this token only push to `to`. Clients know that
+    /// from other registries; without it they would upload what they could mount.
+    pub(super) fn check_source(&self, parts: &Parts, to: &RepoName, from: &RepoName) -> Result<()> {
+        let verdict = self.access.judge(&self.caller, from, Action::Pull);
+        if verdict != Verdict::OutOfScope || self.caller.means != Means::Session {
+            return Ok(());
+        }
+        let wanted = [(to, Action::Push), (from, Action::Pull)];
+        let challenge = challenge(&self.access, parts, &wanted, Some("insufficient_scope"));
+        let reason = format!("the token is not for pull from {from}");
+        Err(RegistryError::Unauthorized { reason, challenge })
     }
 
     /// Whom uploads belong to that the request starts.
