@@ -291,6 +291,9 @@ impl Gate {
 
     /// Counts a request of `caller`, or of its network as long as nothing more is known.
     pub(crate) fn admit(&self, caller: Option<&Caller>, network: Network, rate: Rate) -> Result<(), Refusal> {
+        if rate.per_second == 0 {
+            return Ok(());
+        }
         let party = caller.map(|caller| &caller.party).filter(|party| **party != Party::Anonymous);
         let client = party.map_or(Client::Network(network), |party| Client::Party(party.clone()));
         lock(&self.buckets).take(&client, rate, self.now_ms()).map_err(Refusal::Wait)

@@ -62,6 +62,12 @@ pub(crate) fn is_tagged(view: &impl View, repo: &RepoName, digest: &Digest) -> R
     view.any(TAGGED, &key(repo, &[&digest.key()]))
 }
 
+/// The tags that begin with a text.
+pub(crate) fn beginning_with(view: &impl View, repo: &RepoName, begin: &str) -> Result<Vec<Tag>> {
+    let keys = view.keys(TAGS, &key(repo, &[begin.as_bytes()]), None, usize::MAX)?;
+    keys.iter().map(|found| parse(&found[repo_key(repo).len()..])).collect()
+}
+
 /// Up to `limit` tags after `last`, which need not exist, in the order of their bytes.
 pub(crate) fn list(view: &impl View, repo: &RepoName, last: Option<&str>, limit: usize) -> Result<Vec<Tag>> {
     let prefix = repo_key(repo);

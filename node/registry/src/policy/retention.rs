@@ -2,11 +2,14 @@
 //!
 //! The first rule that means a tag decides about it, so that a special rule may stand before a general one. Age is
 //! counted in registry time: neither a clock that jumps nor a long time without power makes a tag old.
+//!
+//! Tags such as `sha256-<hex>.sig`, under which cosign and others attach things to a manifest, are no versions of
+//! anything: while their manifest is there they are not counted and stay, and they go with it.
 
 use std::collections::BTreeMap;
 
 use super::{Retention, StorageRules};
-use crate::digest::Digest;
+use crate::digest::{Algorithm, Digest};
 use crate::error::Result;
 use crate::journal::Change;
 use crate::meta::tables::{TAGS, View, split_repo};
@@ -15,6 +18,8 @@ use crate::name::{RepoName, Tag};
 use crate::store::{Changes, Store};
 use redb::WriteTransaction;
 
+/// How such tags begin.
+const ATTACHED: &str = "sha256-";
 /// Tags removed by one transaction.
 const BATCH: usize = 64;
 
@@ -30,6 +35,13 @@ pub struct Removal {
     /// How long ago it was last pushed, in milliseconds of registry time.
     pub age_ms: u64,
     pushed_ms: u64,
+}
+
+/// The manifest that something is attached to by the name of its tag.
+fn attached_to(tag: &Tag) -> Option<Digest> {
+    let (hex, rest) = tag.as_str().strip_prefix(ATTACHED)?.split_at_checked(2 * 32)?;
+    let is_attached = rest.is_empty() || rest.starts_with(['.', '-']);
+    Digest::from_hex(Algorithm::Sha256, hex).ok().filter(|_| is_attached)
 }
 
 impl Retention {
@@ -101,7 +113,7 @@ impl Store {
         if self.now_ms() < self.grace_until_ms() {
             return Ok(Vec::new());
         }
-        let mut gone = Vec::new();
+        let (rules, mut gone) = (self.rules(), Vec::new());
         for batch in self.plan_retention()?.chunks(BATCH) {
             gone.extend(self.change(|txn, changes| {
                 let mut gone = Vec::new();
@@ -114,7 +126,7 @@ impl Store {
                     }
                     tags::unset(txn, repo, tag)?;
                     changes.push(repo, Change::Untag(tag.clone()));
-                    self.delete_unreached(txn, changes, repo, digest)?;
+                    self.delete_unreached(txn, changes, (&rules, repo), digest)?;
                     gone.push(removal.clone());
                 }
                 Ok(gone)
@@ -128,7 +140,7 @@ impl Store {
         &self,
         txn: &WriteTransaction,
         changes: &mut Changes,
-        repo: &RepoName,
+        (rules, repo): (&StorageRules, &RepoName),
         digest: &Digest,
     ) -> Result<()> {
         let mut to_visit = vec![*digest];
@@ -146,15 +158,27 @@ impl Store {
             })?;
             manifests::delete(txn, repo, &digest)?;
             changes.push(repo, Change::Delete(digest));
+            for tag in tags::beginning_with(txn, repo, &format!("{ATTACHED}{}", digest.hex()))? {
+                if attached_to(&tag) == Some(digest) && !rules.is_immutable(repo, &tag) {
+                    to_visit.extend(tags::get(txn, repo, &tag)?);
+                    tags::unset(txn, repo, &tag)?;
+                    changes.push(repo, Change::Untag(tag));
+                }
+            }
         }
         Ok(())
     }
 }
 
-/// The tags of a repository, as if all of them went.
+/// The tags of a repository that rules decide about, as if all of them went.
 fn ages(view: &impl View, repo: &RepoName, now_ms: u64) -> Result<Vec<Removal>> {
     let mut ages = Vec::new();
     for tag in tags::list(view, repo, None, usize::MAX)? {
+        if let Some(subject) = attached_to(&tag)
+            && manifests::get(view, repo, &subject)?.is_some()
+        {
+            continue;
+        }
         if let Some((digest, pushed_ms)) = tags::get_with_time(view, repo, &tag)? {
             let age_ms = now_ms.saturating_sub(pushed_ms);
             ages.push(Removal { repository: repo.clone(), tag, digest, age_ms, pushed_ms });

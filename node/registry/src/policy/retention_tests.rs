@@ -52,6 +52,17 @@ fn the_newest_and_the_young_stay() {
 }
 
 #[test]
+fn names_of_what_is_attached() {
+    let digest = Digest::of(Algorithm::Sha256, b"x");
+    let of = |rest: &str| attached_to(&format!("sha256-{}{rest}", digest.hex()).parse().unwrap());
+    assert!(["", ".sig", ".att", "-x"].into_iter().all(|rest| of(rest) == Some(digest)));
+    assert_eq!(of("0"), None);
+    for other in ["latest", "sha256-", "sha256-0123", &format!("sha256-{}", "g".repeat(64))] {
+        assert_eq!(attached_to(&other.parse().unwrap()), None, "{other}");
+    }
+}
+
+#[test]
 fn immutable_tags_stay() {
     let immutable =
         vec![Immutable { repositories: vec!["ci/app".parse().unwrap()], tags: vec!["v*".parse().unwrap()] }];

@@ -256,6 +256,38 @@ fn retention_removes_tags_and_what_only_they_kept() {
 }
 
 #[test]
+fn what_is_attached_by_its_name_goes_with_what_it_is_attached_to() {
+    let (_, hand, store) = fresh();
+    let ci = repo("ci/app");
+    let name = |text: &str| format!("sha256-{}.sig", sha256(text.as_bytes()).hex());
+    let mut names_of_signatures = Vec::new();
+    for number in 0..4 {
+        hand.advance(DAY);
+        let text = push_image(&store, "ci/app", &format!("b{number}"), number);
+        hand.advance(DAY);
+        push_image(&store, "ci/app", &name(&text), 10 + number);
+        names_of_signatures.push(name(&text));
+    }
+    // Of something that is elsewhere: a tag like any other, and an old one.
+    let elsewhere = name("something else");
+    govern(&store, KEEP_TWO);
+    hand.advance(2 * LEASE);
+    assert_eq!(names(&store.plan_retention().unwrap()), ["b1", "b0"]);
+    push_image(&store, "ci/app", &elsewhere, 20);
+    hand.advance(2 * LEASE);
+    assert_eq!(names(&store.apply_retention().unwrap()), ["b2", "b1", "b0"]);
+    for (number, signature) in names_of_signatures.iter().enumerate() {
+        assert_eq!(tagged(&store, &ci, signature).is_some(), number == 3, "{number}");
+    }
+    assert!(tagged(&store, &ci, &elsewhere).is_some() && tagged(&store, &ci, "b3").is_some());
+    // Its manifest went as well, not only its tag.
+    hand.advance(2 * LEASE);
+    store.collect(&Policy::default()).unwrap();
+    assert!(!has_blob(&store, &ci, &sha256(&bytes(1_010, 500))));
+    assert!(has_blob(&store, &ci, &sha256(&bytes(1_013, 500))));
+}
+
+#[test]
 fn a_tag_that_is_pushed_again_is_new() {
     let (_, hand, store) = fresh();
     hand.advance(2 * LEASE);
