@@ -121,6 +121,15 @@ impl Carer {
     }
 
     fn collect(&self) {
+        match self.store.apply_retention() {
+            Ok(gone) => {
+                for removal in gone {
+                    let (repository, tag, digest) = (removal.repository, removal.tag, removal.digest);
+                    tracing::info!(%repository, %tag, %digest, "a tag went, as the settings say");
+                }
+            }
+            Err(error) => tracing::error!(%error, "the tags that have to go could not be removed"),
+        }
         match self.store.collect(&self.plan.policy) {
             Ok(done) if done == Collected::default() => {}
             Ok(done) => tracing::info!(?done, "collected"),

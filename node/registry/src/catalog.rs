@@ -11,6 +11,7 @@ use crate::meta::database::Durable;
 use crate::meta::tables::{LINKS, MANIFESTS, View, repo_key};
 use crate::meta::{blobs, leases, manifests, tags};
 use crate::name::{Reference, RepoName, Tag};
+use crate::policy::{immutable, quota};
 use crate::store::Store;
 
 /// What a push of a manifest gave.
@@ -80,14 +81,28 @@ impl Store {
             None => ingest.complete_as_is()?,
         };
         let digest = complete.digest;
+        let rules = self.rules();
+        // All of this once more below: this time before the file has its name.
+        let is_held = self.meta.read(|view| {
+            immutable::check_push(view, &rules, repo, (pushed_tags, &digest))?;
+            Ok(manifests::get(view, repo, &digest)?.is_some())
+        })?;
+        if !is_held {
+            self.room(repo)?.check(complete.len)?;
+        }
         self.place(&complete, || {
             self.change(|txn, changes| {
                 check_needed(txn, repo, &manifest)?;
+                immutable::check_push(txn, &rules, repo, (pushed_tags, &digest))?;
+                let is_held = manifests::get(txn, repo, &digest)?.is_some();
                 blobs::insert(txn, &digest, complete.len)?;
                 manifests::insert(txn, repo, &digest, (&manifest, complete.len, self.now_ms()))?;
+                if !is_held {
+                    quota::check(txn, &rules, repo)?;
+                }
                 changes.push(repo, Change::Manifest(digest, manifest.media_type.clone()));
                 for tag in pushed_tags {
-                    tags::set(txn, repo, tag, &digest)?;
+                    tags::set(txn, repo, tag, (&digest, self.now_ms()))?;
                     changes.push(repo, Change::Tag(tag.clone(), digest));
                 }
                 let until_ms = self.lease_until_ms();
@@ -123,13 +138,16 @@ impl Store {
 
     /// Removes a tag, or a manifest with all of its tags.
     pub(crate) fn delete_manifest(&self, repo: &RepoName, reference: &Reference) -> Result<()> {
+        let rules = self.rules();
         self.change(|txn, changes| {
             let is_gone = match reference {
                 Reference::Tag(tag) => {
+                    immutable::check_untag(txn, &rules, repo, tag)?;
                     changes.push(repo, Change::Untag(tag.clone()));
                     tags::unset(txn, repo, tag)?
                 }
                 Reference::Digest(digest) => {
+                    immutable::check_removal(txn, &rules, repo, digest)?;
                     changes.push(repo, Change::Delete(*digest));
                     manifests::delete(txn, repo, digest)?
                 }

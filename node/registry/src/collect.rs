@@ -112,7 +112,7 @@ impl Store {
     }
 
     /// Gives batches of the keys of a table to `each`.
-    fn for_each_batch(
+    pub(crate) fn for_each_batch(
         &self,
         table: crate::meta::tables::Definition,
         mut each: impl FnMut(&[Vec<u8>]) -> Result<()>,
@@ -126,7 +126,7 @@ impl Store {
         }
     }
 
-    fn is_leased(&self, view: &impl View, digest: &Digest) -> Result<bool> {
+    pub(crate) fn is_leased(&self, view: &impl View, digest: &Digest) -> Result<bool> {
         Ok(leases::until_ms(view, digest)? > self.now_ms())
     }
 
@@ -302,7 +302,8 @@ fn contents(view: &impl View, repo: &RepoName) -> Result<Contents> {
         }
     }
     for tag in tags::list(view, repo, None, usize::MAX)? {
-        if let Some(digest) = tags::get(view, repo, &tag)? {
+        if let Some((digest, pushed_ms)) = tags::get_with_time(view, repo, &tag)? {
+            contents.tagged_at.insert(tag.clone(), pushed_ms);
             contents.tags.insert(tag, digest);
         }
     }

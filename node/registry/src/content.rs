@@ -11,7 +11,11 @@ use crate::meta::damaged::{self, Damage};
 use crate::meta::database::Durable;
 use crate::meta::{blobs, leases};
 use crate::name::RepoName;
+use crate::policy::{immutable, quota};
 use crate::store::Store;
+
+/// Holders of a blob that are looked at before it counts as not to be found: a client that is told so uploads it.
+const MAX_HOLDERS: usize = 1_000;
 
 /// A file that can be sent, and its length in bytes.
 pub(crate) type Content = (Box<dyn FileHandle>, u64);
@@ -20,10 +24,17 @@ impl Store {
     /// Ends an upload: what has arrived becomes a blob of `repo`, if its digest is `digest`.
     pub(crate) fn push_blob(&self, repo: &RepoName, ingest: Ingest, digest: Digest) -> Result<()> {
         let complete = ingest.complete(digest)?;
+        let rules = self.rules();
+        let is_held = self.meta.read(|view| blobs::size_in(view, repo, &digest))?.is_some();
+        if !is_held {
+            // Once more below: this time before the file has its name.
+            self.room(repo)?.check(complete.len)?;
+        }
         self.place(&complete, || {
             self.change(|txn, changes| {
                 blobs::insert(txn, &digest, complete.len)?;
                 if blobs::link(txn, repo, &digest)? {
+                    quota::check(txn, &rules, repo)?;
                     changes.push(repo, Change::Link(digest));
                 }
                 leases::renew(txn, &digest, self.lease_until_ms())
@@ -100,27 +111,35 @@ impl Store {
         self.meta.read(damaged::list)
     }
 
-    /// Makes `repo` hold a blob that `from`, or any repository if that is `None`, holds; says whether it does now.
+    /// Makes `repo` hold a blob that `from`, or any repository if that is `None`, holds; says whether it does now. Only
+    /// repositories count that `may_pull` says yes to: whoever mounts a blob can read it.
     pub(crate) fn mount_blob(
         &self,
         repo: &RepoName,
         digest: &Digest,
         from: Option<&RepoName>,
+        may_pull: &dyn Fn(&RepoName) -> bool,
     ) -> Result<bool> {
+        let from = match from {
+            Some(from) if !may_pull(from) => return Ok(false),
+            from => from,
+        };
         let is_there = self.meta.read(|view| match from {
             Some(from) => Ok(blobs::size_in(view, from, digest)?.is_some()),
-            None => is_anywhere(view, digest),
+            None => is_anywhere(view, digest, may_pull),
         })?;
         if !is_there {
             return Ok(false);
         }
+        let rules = self.rules();
         self.change(|txn, changes| {
             let is_there = match from {
                 Some(from) => blobs::size_in(txn, from, digest)?.is_some(),
-                None => is_anywhere(txn, digest)?,
+                None => is_anywhere(txn, digest, may_pull)?,
             };
             if is_there {
                 if blobs::link(txn, repo, digest)? {
+                    quota::check(txn, &rules, repo)?;
                     changes.push(repo, Change::Link(*digest));
                 }
                 leases::renew(txn, digest, self.lease_until_ms())?;
@@ -131,23 +150,30 @@ impl Store {
 
     /// Makes `repo` hold a blob no longer. The file goes when nobody holds it.
     pub(crate) fn delete_blob(&self, repo: &RepoName, digest: &Digest) -> Result<()> {
+        let rules = self.rules();
         self.change(|txn, changes| {
             if !blobs::unlink(txn, repo, digest)? {
                 return Err(RegistryError::BlobUnknown(*digest));
             }
+            immutable::check_removal(txn, &rules, repo, digest)?;
             changes.push(repo, Change::Unlink(*digest));
             Ok(())
         })
     }
 }
 
-/// Whether any repository holds a blob.
-fn is_anywhere(view: &impl crate::meta::tables::View, digest: &Digest) -> Result<bool> {
-    let mut found = false;
+/// Whether any repository holds a blob that `may_pull` says yes to.
+fn is_anywhere(
+    view: &impl crate::meta::tables::View,
+    digest: &Digest,
+    may_pull: &dyn Fn(&RepoName) -> bool,
+) -> Result<bool> {
+    let (mut found, mut looked_at) = (false, 0);
     if blobs::size(view, digest)?.is_some() {
-        blobs::for_each_holder(view, digest, |_| {
-            found = true;
-            false
+        blobs::for_each_holder(view, digest, |holder| {
+            found = may_pull(&holder);
+            looked_at += 1;
+            !found && looked_at < MAX_HOLDERS
         })?;
     }
     Ok(found)

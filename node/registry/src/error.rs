@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::digest::{Digest, DigestError};
 use crate::limits::{MAX_MANIFEST_BYTES, MAX_TAG_PARAMETERS};
-use crate::name::{NameError, Reference, RepoName};
+use crate::name::{NameError, Reference, RepoName, Tag};
 
 /// Result of the registry.
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
@@ -100,6 +100,44 @@ pub enum RegistryError {
     /// More at once than the registry takes on.
     #[error("too many {0} at once; try again later")]
     TooMany(&'static str),
+    /// The request says nothing, or nothing true, of who makes it, and it would have to.
+    #[error("{reason}")]
+    Unauthorized {
+        /// What is missing.
+        reason: String,
+        /// What the client is asked for, as a `WWW-Authenticate` header; empty: nothing would help.
+        challenge: String,
+    },
+    /// Whoever makes the request has no right to.
+    #[error("{0}")]
+    Denied(String),
+    /// More requests than a client may make.
+    #[error("too many requests; try again in {seconds} seconds")]
+    TooOften {
+        /// After how many seconds there is room for another.
+        seconds: u64,
+    },
+    /// More than the operator lets repositories hold.
+    #[error("{what} holds the {max} bytes that it may; delete something there, or ask for a larger quota")]
+    QuotaExceeded {
+        /// Whose quota it is.
+        what: String,
+        /// What may be held, in bytes.
+        max: u64,
+    },
+    /// Less space is left on the disk than the operator wants free.
+    #[error(
+        "only {free} bytes are free on the registry's disk, of which {floor} stay free; uploads are taken again when there is more"
+    )]
+    SpaceLow {
+        /// What is free, in bytes.
+        free: u64,
+        /// What has to stay free, in bytes.
+        floor: u64,
+    },
+    /// A tag that never changes, by the operator's wish.
+    #[error("the tag {0} is immutable: it cannot be changed or deleted, nor what it needs; push another tag")]
+    TagImmutable(Tag),
     /// No space is left.
     #[error("the registry's disk is full: cannot {action} {path}")]
     DiskFull {
@@ -165,8 +203,11 @@ impl RegistryError {
             Self::ManifestTooLarge | Self::BlobTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyTags => StatusCode::URI_TOO_LONG,
             Self::OutOfOrder { .. } | Self::RangeInvalid { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
-            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::DiskFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
+            Self::TooMany(_) | Self::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
+            Self::Denied(_) | Self::QuotaExceeded { .. } => StatusCode::FORBIDDEN,
+            Self::TagImmutable(_) => StatusCode::CONFLICT,
+            Self::DiskFull { .. } | Self::SpaceLow { .. } => StatusCode::INSUFFICIENT_STORAGE,
             Self::Io { .. }
             | Self::Metadata(_)
             | Self::MetadataDamaged(_)
@@ -196,8 +237,14 @@ impl RegistryError {
             Self::BadParameter(_) | Self::NotFound | Self::Unsupported { .. } | Self::TooManyTags => {
                 "UNSUPPORTED"
             }
-            Self::TooMany(_) => "TOOMANYREQUESTS",
-            Self::DiskFull { .. } => "DENIED",
+            Self::TooMany(_) | Self::TooOften { .. } => "TOOMANYREQUESTS",
+            Self::Unauthorized { .. } => "UNAUTHORIZED",
+            // The specification's code for what is refused though it is well-formed.
+            Self::Denied(_)
+            | Self::QuotaExceeded { .. }
+            | Self::TagImmutable(_)
+            | Self::SpaceLow { .. }
+            | Self::DiskFull { .. } => "DENIED",
             Self::Io { .. }
             | Self::Metadata(_)
             | Self::MetadataDamaged(_)

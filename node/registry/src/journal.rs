@@ -103,10 +103,12 @@ pub(crate) struct Contents {
     /// Media type by digest.
     pub(crate) manifests: BTreeMap<Digest, String>,
     pub(crate) tags: BTreeMap<Tag, Digest>,
+    /// When each tag was last pushed: later ones have larger numbers.
+    pub(crate) tagged_at: BTreeMap<Tag, u64>,
 }
 
 impl Contents {
-    fn apply(&mut self, change: Change) {
+    fn apply(&mut self, change: Change, line: u64) {
         match change {
             Change::Link(digest) => {
                 self.links.insert(digest);
@@ -120,12 +122,16 @@ impl Contents {
             Change::Delete(digest) => {
                 self.manifests.remove(&digest);
                 self.tags.retain(|_, tagged| *tagged != digest);
+                let tags = &self.tags;
+                self.tagged_at.retain(|tag, _| tags.contains_key(tag));
             }
             Change::Tag(tag, digest) => {
+                self.tagged_at.insert(tag.clone(), line);
                 self.tags.insert(tag, digest);
             }
             Change::Untag(tag) => {
                 self.tags.remove(&tag);
+                self.tagged_at.remove(&tag);
             }
         }
     }
@@ -133,7 +139,10 @@ impl Contents {
     fn changes(&self) -> impl Iterator<Item = Change> + '_ {
         let links = self.links.iter().map(|digest| Change::Link(*digest));
         let manifests = self.manifests.iter().map(|(digest, kind)| Change::Manifest(*digest, kind.clone()));
-        let tags = self.tags.iter().map(|(tag, digest)| Change::Tag(tag.clone(), *digest));
+        // In the order of their pushes, which is all that is known of their age when they are read again.
+        let mut tags: Vec<_> = self.tags.iter().collect();
+        tags.sort_by_key(|(tag, _)| self.tagged_at.get(*tag));
+        let tags = tags.into_iter().map(|(tag, digest)| Change::Tag(tag.clone(), *digest));
         links.chain(manifests).chain(tags)
     }
 }
@@ -212,7 +221,7 @@ impl Journals {
             _ if line.is_empty() => {}
             Some(change) => {
                 replay.lines += 1;
-                replay.contents.apply(change);
+                replay.contents.apply(change, replay.lines as u64);
             }
             None => replay.bad_lines += 1,
         };

@@ -11,7 +11,7 @@
 //! blobs/sha256/ab/<hex>.b3          its pieces, if it is longer than one
 //! blobs/sha512/ab/<hex>
 //! uploads/<id>                      what has arrived of an upload
-//! uploads/<id>.session              which repository it is for
+//! uploads/<id>.session              which repository and whom it is for
 //! quarantine/<algorithm>-<hex>.<n>  out of service since registry time n, in milliseconds; removed later
 //! repositories/<name>/_journal      what was pushed to a repository, tagged and deleted (see `journal`)
 //! ```

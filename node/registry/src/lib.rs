@@ -12,11 +12,14 @@
 //!       files        the only place that touches the disk; tests put one there that fails
 //!
 //!   collect, scrub, care     what the registry does by itself
+//!
+//!   settings                 one file that says who may do what (`access`) and what may be stored (`policy`)
 //! ```
 //!
 //! What is acknowledged is on disk, whole and flushed, and survives a crash at any step. Nothing is served before all of
 //! it is there under its digest. Memory is bounded by the limits, not by what clients send: see [`limits`].
 
+pub mod access;
 mod blobs;
 mod care;
 mod catalog;
@@ -34,8 +37,10 @@ mod manifest;
 mod meta;
 mod name;
 mod pieces;
+mod policy;
 mod rebuild;
 mod scrub;
+mod settings;
 mod store;
 mod upload_id;
 mod uploads;
@@ -46,14 +51,20 @@ pub use collect::{Collected, Policy};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use error::{Mismatch, RegistryError, Result};
 pub use files::{Entry, FileHandle, Files, OsFiles};
-pub use http::{Registry, serve};
+pub use http::{Peer, Registry, serve};
 pub use limits::Limits;
 pub use manifest::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 pub use meta::damaged::Damage;
 pub use name::{NameError, Reference, RepoName, Tag};
 pub use pieces::{PIECE_BYTES, PieceHasher, PieceList};
+pub use policy::{
+    ImmutableSection, QuotaSection, Removal, RetentionSection, Space, StorageRules, StorageSection,
+};
 pub use rebuild::Rebuilt;
 pub use scrub::{Depth, Scrubbed};
+pub use settings::{
+    Compiled, LimitsSection, LiveSettings, MAX_SETTINGS_BYTES, Settings, SettingsError, Size,
+};
 pub use store::{Options, Store};
 pub use upload_id::{NoUploadId, UploadId};
 pub use uptime::{Clock, SystemClock};

@@ -42,6 +42,9 @@ pub const SMALL_BYTES: u64 = 64 * 1024;
 pub struct Limits {
     /// Connections open at once; further ones wait in the system's queue.
     pub max_connections: usize,
+    /// Connections open at once from one address; further ones are closed. A fraction of the above, so that one client
+    /// cannot have all of them.
+    pub max_connections_per_address: usize,
     /// Uploads that send at once.
     pub max_uploads: usize,
     /// Downloads that are sent at once.
@@ -66,6 +69,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 256,
+            max_connections_per_address: 128,
             max_uploads: 8,
             max_downloads: 16,
             max_sessions: 512,

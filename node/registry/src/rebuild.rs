@@ -11,7 +11,7 @@ use crate::journal::Journals;
 use crate::manifest::Manifest;
 use crate::meta::damaged::{self, Damage};
 use crate::meta::database::{Durable, Meta};
-use crate::meta::{blobs as blob_rows, manifests, tags};
+use crate::meta::{blobs as blob_rows, manifests, tags, usage};
 use crate::name::RepoName;
 
 /// Rows put in by one transaction.
@@ -50,6 +50,7 @@ pub(crate) fn rebuild(meta: &Meta, blobs: &Blobs, journals: &Journals) -> Result
         if found.len() >= ROWS_PER_TRANSACTION { flush(&mut found) } else { Ok(()) }
     })?;
     flush(&mut found)?;
+    meta.write(Durable::Later, usage::begin)?;
     for repo in journals.repositories()? {
         report.repositories += 1;
         add_repository(meta, blobs, journals, &repo, &mut report)?;
@@ -102,7 +103,9 @@ fn add_repository(
     meta.write(Durable::Later, |txn| {
         for (tag, digest) in &contents.tags {
             if manifests::get(txn, repo, digest)?.is_some() {
-                tags::set(txn, repo, tag, digest)?;
+                // Registry time begins anew; their order is kept.
+                let at_ms = contents.tagged_at.get(tag).copied().unwrap_or(0);
+                tags::set(txn, repo, tag, (digest, at_ms))?;
                 report.tags += 1;
             } else {
                 report.lost.push(format!("tag {tag} of {repo}"));

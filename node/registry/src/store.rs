@@ -23,8 +23,11 @@ use crate::journal::{Change, Journals};
 use crate::layout;
 use crate::meta::database::{Durable, Meta, is_damage};
 use crate::meta::leases;
+use crate::meta::usage;
 use crate::name::RepoName;
+use crate::policy::StorageRules;
 use crate::rebuild::{Rebuilt, rebuild};
+use crate::settings::LiveSettings;
 use crate::uploads::Uploads;
 use crate::uptime::{Clock, SystemClock, Uptime};
 
@@ -69,6 +72,10 @@ pub struct Store {
     pub(crate) gate: RwLock<()>,
     /// How many files were put under their digest since the start.
     pub(crate) placed: AtomicU64,
+    /// Where it is read how much space is left.
+    pub(crate) files: Arc<dyn Files>,
+    /// What may be stored; nothing is forbidden before somebody says so.
+    settings: RwLock<Option<Arc<LiveSettings>>>,
     /// Until when nothing is collected, in milliseconds: leases from before a crash may be lost.
     grace: Mutex<Grace>,
     suspects: Mutex<BTreeSet<RepoName>>,
@@ -127,6 +134,9 @@ impl Store {
         })?;
         let (blobs, journals) = (Blobs::new(Arc::clone(files)), Journals::new(Arc::clone(files)));
         let (meta, rebuilt) = open_metadata(files, &blobs, &journals, options.cache_bytes, is_unwanted)?;
+        if !meta.read(usage::is_counted)? {
+            meta.write(Durable::Now, usage::count)?;
+        }
         let base_ms = meta.read(leases::noted_time_ms)?;
         let uptime = Uptime::new(base_ms, Arc::clone(&options.clock));
         let lease_ms = millis(options.lease);
@@ -148,6 +158,8 @@ impl Store {
             lease_ms,
             gate,
             placed,
+            files: Arc::clone(files),
+            settings: RwLock::default(),
             grace,
             suspects: Mutex::default(),
             rebuilt,
@@ -158,6 +170,17 @@ impl Store {
     /// What was found when the metadata had to be made again at this start; `None` if it was sound.
     pub fn rebuilt(&self) -> Option<&Rebuilt> {
         self.rebuilt.as_ref()
+    }
+
+    /// Lets what is stored be governed by settings.
+    pub fn govern(&self, settings: Arc<LiveSettings>) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Some(settings);
+    }
+
+    /// What may be stored, as the settings say now.
+    pub(crate) fn rules(&self) -> Arc<StorageRules> {
+        let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner);
+        settings.as_ref().map(|settings| Arc::clone(&settings.now().storage)).unwrap_or_default()
     }
 
     /// Registry time, in milliseconds.

@@ -1,6 +1,6 @@
 //! Uploads: sessions that clients fill, in one request or in many, before and after a restart.
 //!
-//! What there is to know of one stands in two files: what has arrived, and which repository it is for. Neither is
+//! What there is to know of one stands in two files: what has arrived, and for which repository and whom. Neither is
 //! flushed before the upload ends: a client whose upload a power cut took starts a new one, and what a power cut garbled
 //! fails the digest at the end.
 
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::access::ANONYMOUS;
 use crate::blobs::ignore_missing;
 use crate::digest::Algorithm;
 use crate::error::{RegistryError, Result};
@@ -29,6 +30,9 @@ const CROWDED_REST_MS: u64 = 60 * 60 * 1000;
 #[derive(Serialize, Deserialize)]
 struct Note {
     repository: String,
+    /// Nobody in particular, in those of earlier versions.
+    #[serde(default)]
+    owner: String,
     algorithm: String,
 }
 
@@ -46,6 +50,8 @@ pub(crate) enum Growing {
 pub(crate) struct Session {
     pub(crate) id: UploadId,
     pub(crate) repo: RepoName,
+    /// Who started it: nobody else goes on with it, or learns that it is there.
+    owner: String,
     /// Held by the one request that sends.
     pub(crate) growing: Arc<tokio::sync::Mutex<Growing>>,
     /// Tells the request that sends that another one wants to: its client has come back.
@@ -57,10 +63,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    fn new(id: UploadId, repo: RepoName, growing: Growing, offset: u64, now_ms: u64) -> Arc<Self> {
+    fn new(
+        id: UploadId,
+        (repo, owner): (RepoName, String),
+        growing: Growing,
+        offset: u64,
+        now_ms: u64,
+    ) -> Arc<Self> {
         let growing = Arc::new(tokio::sync::Mutex::new(growing));
         let (offset, used_ms) = (AtomicU64::new(offset), AtomicU64::new(now_ms));
-        Arc::new(Self { id, repo, growing, takeover: Notify::new(), offset, used_ms })
+        Arc::new(Self { id, repo, owner, growing, takeover: Notify::new(), offset, used_ms })
     }
 
     /// Bytes received.
@@ -114,10 +126,15 @@ impl Uploads {
     pub(crate) fn start(
         &self,
         id: UploadId,
-        repo: &RepoName,
+        (repo, owner): (&RepoName, &str),
         algorithm: Algorithm,
         now_ms: u64,
     ) -> Result<Arc<Session>> {
+        // One of many must not take the place of all. Whoever says nothing of themselves may be many.
+        let is_theirs = |session: &&Arc<Session>| session.owner == owner;
+        if owner != ANONYMOUS && self.sessions().values().filter(is_theirs).count() >= self.max.div_ceil(2) {
+            return Err(RegistryError::TooMany("open uploads of yours"));
+        }
         if self.sessions().len() >= self.max {
             self.expire_after(CROWDED_REST_MS.min(self.rest_ms), now_ms);
             if self.sessions().len() >= self.max {
@@ -125,7 +142,8 @@ impl Uploads {
             }
         }
         let ingest = self.scratch(id, algorithm)?;
-        let note = Note { repository: repo.to_string(), algorithm: algorithm.name().to_owned() };
+        let (repository, algorithm) = (repo.to_string(), algorithm.name().to_owned());
+        let note = Note { repository, owner: owner.to_owned(), algorithm };
         let name = layout::session(id);
         let written = serde_json::to_vec(&note)
             .map_err(std::io::Error::other)
@@ -134,7 +152,8 @@ impl Uploads {
             self.remove_files(id);
             return Err(RegistryError::io("write", &self.files.describe(&name), error));
         }
-        let session = Session::new(id, repo.clone(), Growing::Awake(Box::new(ingest)), 0, now_ms);
+        let session =
+            Session::new(id, (repo.clone(), owner.to_owned()), Growing::Awake(Box::new(ingest)), 0, now_ms);
         self.sessions().insert(id, Arc::clone(&session));
         Ok(session)
     }
@@ -144,9 +163,11 @@ impl Uploads {
         Ingest::create(&self.files, layout::upload(id), algorithm)
     }
 
-    /// An upload that is open in `repo`.
-    pub(crate) fn get(&self, repo: &RepoName, id: UploadId) -> Result<Arc<Session>> {
-        let session = self.sessions().get(&id).filter(|session| session.repo == *repo).map(Arc::clone);
+    /// An upload that `owner` opened in `repo`.
+    pub(crate) fn get(&self, (repo, owner): (&RepoName, &str), id: UploadId) -> Result<Arc<Session>> {
+        let sessions = self.sessions();
+        let is_theirs = |session: &&Arc<Session>| session.repo == *repo && session.owner == owner;
+        let session = sessions.get(&id).filter(is_theirs).map(Arc::clone);
         session.ok_or(RegistryError::UploadUnknown)
     }
 
@@ -218,5 +239,5 @@ fn find(files: &dyn Files, id: UploadId, now_ms: u64) -> Option<Arc<Session>> {
     file.read_at(&mut note, 0).ok()?;
     let note: Note = serde_json::from_slice(&note).ok()?;
     let (repo, algorithm) = (note.repository.parse().ok()?, note.algorithm.parse().ok()?);
-    Some(Session::new(id, repo, Growing::Asleep(algorithm), offset, now_ms))
+    Some(Session::new(id, (repo, note.owner), Growing::Asleep(algorithm), offset, now_ms))
 }

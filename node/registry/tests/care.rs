@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Server, content};
-use trustnet_registry::{Care, Options, Plan, Policy};
+use trustnet_registry::{Care, Options, OsFiles, Plan, Policy};
 
 fn wait_for(what: &str, mut is_done: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(60);
@@ -49,6 +49,36 @@ fn it_collects_and_scrubs() {
     assert_eq!(server.get("/health").json()["damaged"], 0);
     drop(care);
     assert_eq!(Arc::strong_count(&server.shared_store()), 3, "the thread has let go");
+}
+
+#[test]
+fn it_removes_tags_as_the_settings_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, options) =
+        (OsFiles::new(dir.path()), Options { lease: Duration::from_millis(200), ..Options::default() });
+    let everything = "[access]\nanonymous = [\"pull\", \"push\", \"delete\"]\n";
+    let server = Server::governed_on(dir, files, everything, &options);
+    for (number, tag) in ["old", "older", "new"].into_iter().enumerate() {
+        server.push_image("ci/app", tag, 2 * number as u64);
+        server.push_image("app", tag, 2 * number as u64);
+    }
+    let plan =
+        Plan { collect_every: Duration::from_millis(50), scrub_bytes_per_second: 0, ..Plan::default() };
+    let _care = Care::start(server.shared_store(), plan).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let tags = |repo: &str| server.get(&format!("/v2/{repo}/tags/list")).json()["tags"].clone();
+    assert_eq!(tags("ci/app").as_array().unwrap().len(), 3);
+    let retention = "[[retention]]\nrepositories = [\"ci/*\"]\nkeep_newest = 1\n";
+    server.change_settings(&format!("{everything}{retention}"));
+    wait_for("old tags go", || tags("ci/app") == serde_json::json!(["new"]));
+    assert_eq!(tags("app").as_array().unwrap().len(), 3);
+    let layer = common::sha256(&content(1_000, 500));
+    wait_for("and what only they kept", || {
+        std::thread::sleep(Duration::from_millis(300));
+        server.get(&format!("/v2/ci/app/blobs/{layer}")).status == 404
+    });
+    server.get(&format!("/v2/app/blobs/{layer}")).expect(200);
+    server.get("/v2/ci/app/manifests/new").expect(200);
 }
 
 fn common_image(server: &Server, layer: &[u8]) {

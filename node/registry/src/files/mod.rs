@@ -10,6 +10,7 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::io;
 
+pub use crate::policy::Space;
 pub use os::OsFiles;
 pub(crate) use redb_file::RedbFile;
 
@@ -121,6 +122,14 @@ pub trait Files: Debug + Send + Sync + 'static {
     /// # Errors
     /// `WouldBlock` if another process has it; else those of the operating system.
     fn lock(&self, name: &str) -> io::Result<Box<dyn Any + Send + Sync>>;
+
+    /// How much space there is; `None` if that is not known.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn space(&self) -> io::Result<Option<Space>> {
+        Ok(None)
+    }
 
     /// The full path of `name`, for messages.
     fn describe(&self, name: &str) -> String;

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-use super::{Entry, FileHandle, Files, folder_of};
+use super::{Entry, FileHandle, Files, Space, folder_of};
 
 /// Files belong to the registry's user; its group may read them.
 const FILE_MODE: u32 = 0o640;
@@ -129,6 +129,12 @@ impl Files for OsFiles {
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        let found = rustix::fs::statvfs(&self.0)?;
+        let total = found.f_blocks.saturating_mul(found.f_frsize);
+        Ok(Some(Space { free: found.f_bavail.saturating_mul(found.f_frsize), total }))
     }
 
     fn describe(&self, name: &str) -> String {

@@ -16,8 +16,11 @@ use super::query::Query;
 use super::receive::drain;
 use super::respond::{API_VERSION, Answer, refusal};
 use super::route::Route;
+use super::visit::Visit;
+use crate::access::{Caller, Gate};
 use crate::error::{RegistryError, Result};
 use crate::limits::Limits;
+use crate::settings::LiveSettings;
 use crate::store::Store;
 
 const JSON: &str = "application/json";
@@ -26,16 +29,25 @@ const JSON: &str = "application/json";
 pub struct Registry {
     pub(super) store: Arc<Store>,
     pub(super) limits: Limits,
+    pub(super) settings: Arc<LiveSettings>,
+    pub(super) gate: Gate,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
 }
 
 impl Registry {
-    /// Serves `store` within `limits`.
+    /// Serves `store` within `limits` to everybody, who may do everything: for a registry that only its own machine
+    /// reaches.
     pub fn new(store: Arc<Store>, limits: Limits) -> Arc<Self> {
+        Self::with_settings(store, limits, LiveSettings::open())
+    }
+
+    /// Serves `store` within `limits`, to those and as far as the settings allow, which govern the store from now on, too.
+    pub fn with_settings(store: Arc<Store>, limits: Limits, settings: Arc<LiveSettings>) -> Arc<Self> {
+        store.govern(Arc::clone(&settings));
         let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
         let (uploads, downloads) = (places(limits.max_uploads), places(limits.max_downloads));
-        Arc::new(Self { store, limits, uploads, downloads })
+        Arc::new(Self { store, limits, settings, gate: Gate::new(), uploads, downloads })
     }
 
     /// All of it as one service, to be put behind a listener.
@@ -67,21 +79,31 @@ impl Registry {
         place.map_err(|_| RegistryError::TooMany(what))?.map_err(|_| RegistryError::Interrupted)
     }
 
-    async fn answer(&self, parts: &Parts, body: &mut Body) -> Result<Response> {
+    /// Carries out a request. `who` sends it, once that is known.
+    async fn answer(&self, parts: &Parts, body: &mut Body, who: &mut Option<Caller>) -> Result<Response> {
         let route = Route::parse(parts.uri.path())?;
         let query = Query::parse(parts.uri.query())?;
         let refused = Err(RegistryError::Unsupported { allow: route.methods() });
         let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
+        if route == Route::Health && is_read {
+            return self.health().await;
+        }
+        let visit = Arc::new(Visit::begin(self, parts, &route).await?);
+        *who = Some(visit.caller().clone());
         match (route, &parts.method) {
-            (Route::Health, _) if is_read => self.health().await,
+            (Route::Token, &Method::GET) => self.give_token(parts, &visit, &query),
             (Route::Base, _) if is_read => Ok(Answer::new(StatusCode::OK).text(JSON, "{}".to_owned())),
             (Route::Blob(repo, digest), _) if is_read => self.get_blob(parts, repo, digest).await,
             (Route::Blob(repo, digest), &Method::DELETE) => self.delete_blob(repo, digest).await,
-            (Route::Start(repo), &Method::POST) => self.start_upload(parts, body, repo, &query).await,
-            (Route::Upload(repo, id), _) if is_read => self.upload_status(&repo, id),
-            (Route::Upload(repo, id), &Method::PATCH) => self.patch_upload(parts, body, repo, id).await,
-            (Route::Upload(repo, id), &Method::PUT) => self.end_upload(parts, body, repo, id, &query).await,
-            (Route::Upload(repo, id), &Method::DELETE) => self.cancel_upload(repo, id).await,
+            (Route::Start(repo), &Method::POST) => self.start_upload(parts, body, &visit, repo, &query).await,
+            (Route::Upload(repo, id), _) if is_read => self.upload_status(&visit, &repo, id),
+            (Route::Upload(repo, id), &Method::PATCH) => {
+                self.patch_upload(parts, body, &visit, repo, id).await
+            }
+            (Route::Upload(repo, id), &Method::PUT) => {
+                self.end_upload(parts, body, &visit, (repo, id), &query).await
+            }
+            (Route::Upload(repo, id), &Method::DELETE) => self.cancel_upload(&visit, repo, id).await,
             (Route::Manifest(repo, reference), _) if is_read => {
                 self.get_manifest(parts, repo, reference).await
             }
@@ -106,7 +128,8 @@ impl Registry {
 
 async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
-    let mut response = match registry.answer(&parts, &mut body).await {
+    let mut who = None;
+    let mut response = match registry.answer(&parts, &mut body, &mut who).await {
         Ok(response) => response,
         Err(error) => {
             if error.status().is_server_error() {
@@ -118,6 +141,10 @@ async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Resp
     };
     let version = header::HeaderValue::from_static("registry/2.0");
     response.headers_mut().insert(API_VERSION, version);
+    if let Some(who) = who {
+        // For whoever writes of it.
+        response.extensions_mut().insert(who);
+    }
     if parts.method == Method::HEAD {
         // The length stays in the headers.
         *response.body_mut() = Body::empty();

@@ -7,6 +7,7 @@ mod connection;
 mod handler;
 mod lists;
 mod manifests;
+mod peer;
 mod query;
 mod range;
 mod receive;
@@ -14,6 +15,8 @@ mod respond;
 mod route;
 mod serve;
 mod uploads;
+mod visit;
 
 pub use handler::Registry;
+pub use peer::Peer;
 pub use serve::serve;

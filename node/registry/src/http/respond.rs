@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::header::{
-    ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER,
+    ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
@@ -71,6 +71,10 @@ pub(super) fn refusal(error: &RegistryError) -> Response {
     let mut answer = Answer::new(error.status());
     match error {
         RegistryError::TooMany(_) => answer = answer.header(RETRY_AFTER, RETRY_AFTER_SECONDS),
+        RegistryError::TooOften { seconds } => answer = answer.header(RETRY_AFTER, seconds.to_string()),
+        RegistryError::Unauthorized { challenge, .. } if !challenge.is_empty() => {
+            answer = answer.header(WWW_AUTHENTICATE, challenge);
+        }
         RegistryError::Unsupported { allow } => answer = answer.header(ALLOW, allow),
         RegistryError::RangeInvalid { total } => {
             answer = answer.header(CONTENT_RANGE, format!("bytes */{total}"));

@@ -10,6 +10,8 @@ use crate::upload_id::UploadId;
 pub(super) enum Route {
     /// `/health`
     Health,
+    /// `/token`
+    Token,
     /// `/v2/`
     Base,
     /// `/v2/<name>/blobs/<digest>`
@@ -33,6 +35,7 @@ impl Route {
         let path = decoded.as_str();
         match path {
             "/health" => return Ok(Self::Health),
+            "/token" => return Ok(Self::Token),
             "/v2" | "/v2/" => return Ok(Self::Base),
             _ => {}
         }
@@ -61,7 +64,7 @@ impl Route {
     /// The methods that it knows, for the `Allow` header.
     pub(super) fn methods(&self) -> &'static str {
         match self {
-            Self::Health | Self::Base | Self::Tags(_) | Self::Referrers(..) => "GET, HEAD",
+            Self::Health | Self::Token | Self::Base | Self::Tags(_) | Self::Referrers(..) => "GET, HEAD",
             Self::Blob(..) => "GET, HEAD, DELETE",
             Self::Start(_) => "POST",
             Self::Upload(..) => "GET, HEAD, PATCH, PUT, DELETE",
@@ -93,6 +96,7 @@ mod tests {
             (format!("/v2/{name}/referrers/{DIGEST}"), Route::Referrers(name, digest)),
             ("/v2/".to_owned(), Route::Base),
             ("/health".to_owned(), Route::Health),
+            ("/token".to_owned(), Route::Token),
         ];
         for (path, route) in cases {
             assert_eq!(Route::parse(&path).unwrap(), route, "{path}");

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use super::connection::Connection;
 use super::handler::Registry;
+use super::peer::{Addresses, Peer, WithPeer};
 use crate::limits::{CONNECTION_BUFFER_BYTES, MAX_HEAD_BYTES};
 
 /// Pause after the system refused a connection for want of files or memory.
@@ -30,6 +31,7 @@ pub async fn serve(listener: TcpListener, registry: Arc<Registry>) -> io::Result
     let limits = &registry.limits;
     let service = TowerToHyperService::new(registry.router());
     let places = Arc::new(Semaphore::new(limits.max_connections.max(1)));
+    let addresses = Addresses::new(limits.max_connections_per_address);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
@@ -38,19 +40,25 @@ pub async fn serve(listener: TcpListener, registry: Arc<Registry>) -> io::Result
     let mut connections = JoinSet::new();
     loop {
         let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "the system refused a connection to the registry");
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
+        let Some(address_place) = addresses.place(address) else {
+            tracing::debug!(%address, "too many connections from one address");
+            continue;
+        };
         // Answers are written whole; waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
         let connection = Connection::new(stream, limits.write_time, place);
-        let connection = http.serve_connection(TokioIo::new(connection), service.clone());
+        let service = WithPeer::new(service.clone(), Peer { address, is_tls: false });
+        let connection = http.serve_connection(TokioIo::new(connection), service);
         connections.spawn(async move {
+            let _address_place = address_place;
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }

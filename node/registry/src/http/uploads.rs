@@ -17,17 +17,24 @@ use super::handler::Registry;
 use super::query::Query;
 use super::receive::{Sink, Terms, drain, receive};
 use super::respond::{Answer, UPLOAD_UUID, refusal};
+use super::visit::Visit;
+use crate::access::Action;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{RegistryError, Result};
 use crate::ingest::Ingest;
 use crate::limits::SMALL_BYTES;
 use crate::name::RepoName;
+use crate::policy::quota::Room;
 use crate::store::Store;
 use crate::upload_id::UploadId;
 use crate::uploads::{Growing, Session};
 
 /// How often a request looks whether the one before it has let the upload go.
 const TAKEOVER_POLL: Duration = Duration::from_millis(20);
+
+fn bytes_of(batch: &[Bytes]) -> u64 {
+    batch.iter().map(|part| part.len() as u64).sum()
+}
 
 /// An upload that a request holds.
 struct Held {
@@ -38,6 +45,7 @@ struct Held {
 
 impl Sink for Held {
     fn append(&mut self, batch: &[Bytes]) -> Result<()> {
+        self.store.check_floor(bytes_of(batch))?;
         let ingest = self.store.uploads.wake(self.session.id, &mut self.growing)?;
         let result = ingest.append(batch);
         self.session.used(ingest.len(), self.store.now_ms());
@@ -70,6 +78,7 @@ impl Scratch {
 
 impl Sink for Scratch {
     fn append(&mut self, batch: &[Bytes]) -> Result<()> {
+        self.store.check_floor(bytes_of(batch))?;
         self.ingest.as_mut().ok_or(RegistryError::Interrupted)?.append(batch)
     }
 }
@@ -113,6 +122,7 @@ impl Registry {
         &self,
         parts: &Parts,
         body: &mut Body,
+        visit: &Arc<Visit>,
         repo: RepoName,
         query: &Query,
     ) -> Result<Response> {
@@ -120,8 +130,14 @@ impl Registry {
             let digest: Digest = digest.parse()?;
             let from =
                 query.get("from").filter(|from| !from.is_empty()).map(str::parse::<RepoName>).transpose()?;
-            let to = repo.clone();
-            if self.blocking(move |store| store.mount_blob(&to, &digest, from.as_ref())).await? {
+            if let Some(from) = &from {
+                visit.check_source(parts, &repo, from)?;
+            }
+            let (to, visit) = (repo.clone(), Arc::clone(visit));
+            let mount = move |store: &Store| {
+                store.mount_blob(&to, &digest, from.as_ref(), &|from| visit.may(from, Action::Pull))
+            };
+            if self.blocking(mount).await? {
                 return Ok(created(&repo, &digest));
             }
         }
@@ -130,9 +146,15 @@ impl Registry {
             let digest: Digest = digest.parse()?;
             return self.push_at_once(parts, body, repo, digest).await;
         }
-        let (id, to) = (new_id()?, repo.clone());
+        let (id, to, owner) = (new_id()?, repo.clone(), visit.owner());
         let algorithm = algorithm.unwrap_or(Algorithm::Sha256);
-        self.blocking(move |store| store.uploads.start(id, &to, algorithm, store.now_ms())).await?;
+        self.blocking(move |store| {
+            store.check_floor(0)?;
+            // One byte at least: a client that can push nothing should not begin.
+            store.room(&to)?.check(1)?;
+            store.uploads.start(id, (&to, &owner), algorithm, store.now_ms())
+        })
+        .await?;
         Ok(progress(StatusCode::ACCEPTED, &repo, id, 0).empty())
     }
 
@@ -151,19 +173,32 @@ impl Registry {
         }
         let _place =
             if len.is_some_and(|len| len <= SMALL_BYTES) { None } else { Some(self.upload_place().await?) };
-        let store = Arc::clone(&self.store);
-        let scratch = self.blocking(move |_| Scratch::new(&store, digest.algorithm())).await?;
-        let scratch = receive(body, scratch, self.terms(len, 0, None)).await?;
+        let (shared, to) = (Arc::clone(&self.store), repo.clone());
+        let begin = move |store: &Store| {
+            let room = store.room(&to)?;
+            room.check(len.unwrap_or(0))?;
+            store.check_floor(len.unwrap_or(0))?;
+            Ok((Scratch::new(&shared, digest.algorithm())?, room))
+        };
+        let (scratch, room) = self.blocking(begin).await?;
+        let scratch = receive(body, scratch, self.terms(len, 0, None, &room)).await?;
         let to = repo.clone();
         self.blocking(move |store| scratch.end(|ingest| store.push_blob(&to, ingest, digest))).await?;
         Ok(created(&repo, &digest))
     }
 
-    fn terms<'a>(&self, exact: Option<u64>, offset: u64, session: Option<&'a Session>) -> Terms<'a> {
+    fn terms<'a>(
+        &self,
+        exact: Option<u64>,
+        offset: u64,
+        session: Option<&'a Session>,
+        room: &Room,
+    ) -> Terms<'a> {
         let max_bytes = self.limits.max_blob_bytes;
+        let is_roomy = room.bytes >= max_bytes;
         Terms {
-            max_bytes: max_bytes.saturating_sub(offset),
-            too_long: RegistryError::BlobTooLarge(max_bytes),
+            max_bytes: max_bytes.min(room.bytes).saturating_sub(offset),
+            too_long: if is_roomy { RegistryError::BlobTooLarge(max_bytes) } else { room.refusal() },
             exact,
             batch_time: self.limits.batch_time,
             takeover: session.map(|session| &session.takeover),
@@ -171,8 +206,8 @@ impl Registry {
     }
 
     /// Holds an upload. Whoever holds it is told to let go: a client that comes back has lost its last connection.
-    async fn hold(&self, repo: &RepoName, id: UploadId) -> Result<Held> {
-        let session = self.store.uploads.get(repo, id)?;
+    async fn hold(&self, visit: &Visit, repo: &RepoName, id: UploadId) -> Result<Held> {
+        let session = self.store.uploads.get((repo, &visit.owner()), id)?;
         let until = Instant::now() + self.limits.takeover_time;
         loop {
             if let Ok(growing) = Arc::clone(&session.growing).try_lock_owned() {
@@ -190,12 +225,13 @@ impl Registry {
     async fn continue_upload(&self, parts: &Parts, body: &mut Body, held: Held) -> Result<Held> {
         let chunk = Chunk::read(&parts.headers)?;
         // Before the body is read: what does not fit must not be sent first.
-        let mut held = self
+        let (mut held, room) = self
             .blocking(move |store| {
                 let mut held = held;
                 let offset = store.uploads.wake(held.session.id, &mut held.growing)?.len();
                 held.session.used(offset, store.now_ms());
-                Ok(held)
+                let room = store.room(&held.session.repo)?;
+                Ok((held, room))
             })
             .await?;
         let session = Arc::clone(&held.session);
@@ -206,7 +242,7 @@ impl Registry {
         } else {
             Some(self.upload_place().await?)
         };
-        let terms = self.terms(chunk.len, offset, Some(&session));
+        let terms = self.terms(chunk.len, offset, Some(&session), &room);
         if chunk.len.is_some_and(|len| len > terms.max_bytes) {
             return Err(terms.too_long);
         }
@@ -218,10 +254,11 @@ impl Registry {
         &self,
         parts: &Parts,
         body: &mut Body,
+        visit: &Visit,
         repo: RepoName,
         id: UploadId,
     ) -> Result<Response> {
-        let held = self.hold(&repo, id).await?;
+        let held = self.hold(visit, &repo, id).await?;
         match self.continue_upload(parts, body, held).await {
             Ok(held) => Ok(progress(StatusCode::ACCEPTED, &repo, id, held.session.offset()).empty()),
             Err(error) => self.misplaced(parts, body, &repo, id, error).await,
@@ -249,13 +286,13 @@ impl Registry {
         &self,
         parts: &Parts,
         body: &mut Body,
-        repo: RepoName,
-        id: UploadId,
+        visit: &Visit,
+        (repo, id): (RepoName, UploadId),
         query: &Query,
     ) -> Result<Response> {
         let digest = query.get("digest").ok_or(RegistryError::BadParameter("the digest is missing"))?;
         let digest: Digest = digest.parse()?;
-        let held = self.hold(&repo, id).await?;
+        let held = self.hold(visit, &repo, id).await?;
         let held = match self.continue_upload(parts, body, held).await {
             Ok(held) => held,
             Err(error) => return self.misplaced(parts, body, &repo, id, error).await,
@@ -280,13 +317,18 @@ impl Registry {
         Ok(created(&repo, &digest))
     }
 
-    pub(super) fn upload_status(&self, repo: &RepoName, id: UploadId) -> Result<Response> {
-        let session = self.store.uploads.get(repo, id)?;
+    pub(super) fn upload_status(&self, visit: &Visit, repo: &RepoName, id: UploadId) -> Result<Response> {
+        let session = self.store.uploads.get((repo, &visit.owner()), id)?;
         Ok(progress(StatusCode::NO_CONTENT, repo, id, session.offset()).empty())
     }
 
-    pub(super) async fn cancel_upload(&self, repo: RepoName, id: UploadId) -> Result<Response> {
-        let mut held = self.hold(&repo, id).await?;
+    pub(super) async fn cancel_upload(
+        &self,
+        visit: &Visit,
+        repo: RepoName,
+        id: UploadId,
+    ) -> Result<Response> {
+        let mut held = self.hold(visit, &repo, id).await?;
         self.blocking(move |store| {
             *held.growing = Growing::Gone;
             store.uploads.end(id);

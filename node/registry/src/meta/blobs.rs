@@ -2,8 +2,8 @@
 
 use redb::WriteTransaction;
 
-use super::damaged;
 use super::tables::{BLOBS, HOLDERS, LINKS, View, key, number, put, remove};
+use super::{damaged, usage};
 use crate::digest::Digest;
 use crate::error::{RegistryError, Result};
 use crate::name::RepoName;
@@ -32,11 +32,14 @@ pub(crate) fn size(view: &impl View, digest: &Digest) -> Result<Option<u64>> {
 /// Notes that there is a file of `digest`, whole.
 pub(crate) fn insert(txn: &WriteTransaction, digest: &Digest, len: u64) -> Result<()> {
     damaged::clear(txn, digest)?;
+    let before = size(txn, digest)?.unwrap_or(0);
+    usage::change_stored(txn, before, len)?;
     put(txn, BLOBS, &digest.key(), &len.to_le_bytes())
 }
 
 /// Notes that the file of `digest` is no longer in service.
 pub(crate) fn forget(txn: &WriteTransaction, digest: &Digest) -> Result<()> {
+    usage::change_stored(txn, size(txn, digest)?.unwrap_or(0), 0)?;
     remove(txn, BLOBS, &digest.key()).map(drop)
 }
 
@@ -55,12 +58,23 @@ fn holder_key(digest: &Digest, kind: Kind, repo: &RepoName) -> Vec<u8> {
     key
 }
 
+/// Notes who holds the file of `digest`, which is in service, and counts it.
 pub(crate) fn hold(txn: &WriteTransaction, digest: &Digest, kind: Kind, repo: &RepoName) -> Result<()> {
-    put(txn, HOLDERS, &holder_key(digest, kind, repo), &[])
+    let key = holder_key(digest, kind, repo);
+    if txn.get(HOLDERS, &key)?.is_some() {
+        return Ok(());
+    }
+    let len = size(txn, digest)?.unwrap_or(0);
+    put(txn, HOLDERS, &key, &len.to_le_bytes())?;
+    usage::change(txn, repo, 0, len)
 }
 
 pub(crate) fn release(txn: &WriteTransaction, digest: &Digest, kind: Kind, repo: &RepoName) -> Result<()> {
-    remove(txn, HOLDERS, &holder_key(digest, kind, repo)).map(drop)
+    let key = holder_key(digest, kind, repo);
+    // What was counted, since a damaged file's length is known no more.
+    let Some(counted) = txn.get(HOLDERS, &key)? else { return Ok(()) };
+    usage::change(txn, repo, number(&counted)?, 0)?;
+    remove(txn, HOLDERS, &key).map(drop)
 }
 
 /// Whether any repository holds the file of `digest`.

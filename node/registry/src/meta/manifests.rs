@@ -100,6 +100,13 @@ pub(crate) fn is_needed(view: &impl View, repo: &RepoName, digest: &Digest) -> R
     view.any(NEEDED, &key(repo, &[&digest.key()]))
 }
 
+/// The manifests of `repo` that need `digest`.
+pub(crate) fn needed_by(view: &impl View, repo: &RepoName, digest: &Digest) -> Result<Vec<Digest>> {
+    let prefix = key(repo, &[&digest.key()]);
+    let keys = view.keys(NEEDED, &prefix, None, usize::MAX)?;
+    keys.iter().map(|key| Ok(split_digest(&key[prefix.len()..])?.0)).collect()
+}
+
 /// Gives what is attached to `subject`, after the referrer `after`, to `each`, until that says `false`.
 pub(crate) fn for_each_referrer(
     view: &impl View,

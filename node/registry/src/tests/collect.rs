@@ -32,7 +32,7 @@ fn leases_protect() {
     hand.advance(LEASE * 3 / 4);
     assert_eq!(store.collect(&Policy::default()).unwrap(), Collected::default());
     // And so does who mounts it.
-    assert!(store.mount_blob(&repo("b"), &digest, None).unwrap());
+    assert!(store.mount_blob(&repo("b"), &digest, None, &|_| true).unwrap());
     hand.advance(LEASE * 3 / 4);
     assert_eq!(store.collect(&Policy::default()).unwrap(), Collected::default());
     hand.advance(LEASE);
@@ -173,7 +173,7 @@ fn uploads_at_rest_go_and_make_room() {
     let a = repo("a");
     let start = |seconds: u64| {
         hand.advance(Duration::from_secs(seconds));
-        store.uploads.start(UploadId::random().unwrap(), &a, Algorithm::Sha256, store.now_ms())
+        store.uploads.start(UploadId::random().unwrap(), (&a, "anonymous"), Algorithm::Sha256, store.now_ms())
     };
     for _ in 0..8 {
         start(0).unwrap();

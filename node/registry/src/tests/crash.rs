@@ -67,7 +67,7 @@ impl Model {
 /// An upload in two chunks, as two requests.
 fn push_in_chunks(store: &Store, name: &str, bytes: &[u8]) -> Result<()> {
     let id = UploadId::random().unwrap();
-    let session = store.uploads.start(id, &repo(name), Algorithm::Sha256, store.now_ms())?;
+    let session = store.uploads.start(id, (&repo(name), "anonymous"), Algorithm::Sha256, store.now_ms())?;
     for chunk in bytes.chunks(bytes.len() / 2 + 1) {
         let mut growing = session.growing.try_lock().unwrap();
         store.uploads.wake(id, &mut growing)?.append(&[Bytes::copy_from_slice(chunk)])?;
@@ -96,7 +96,8 @@ fn live(memory: &Memory, hand: &Hand, model: &mut Model) -> Result<()> {
     model.change(&[first_item, (Item::Tag("one/a", "v1"), Some(first_digest))], || {
         push_manifest(&store, &one, &first, OCI_MANIFEST, &[tag("v1")])
     })?;
-    model.change(&[blob("two", &small)], || store.mount_blob(&two, &sha256(&small), Some(&one)))?;
+    model
+        .change(&[blob("two", &small)], || store.mount_blob(&two, &sha256(&small), Some(&one), &|_| true))?;
     let second = image(&config, &[], Some(&first));
     let second_digest = sha256(second.as_bytes());
     let second_item = Item::Manifest("one/a", second_digest);

@@ -43,7 +43,7 @@ fn a_flipped_bit_is_found_pinned_and_healed() {
     let (a, b) = (repo("a"), repo("b"));
     let large = content(1, 3_500_000);
     let digest = push_blob(&store, &a, &large).unwrap();
-    store.mount_blob(&b, &digest, Some(&a)).unwrap();
+    store.mount_blob(&b, &digest, Some(&a), &|_| true).unwrap();
     push_blob(&store, &a, b"{}").unwrap();
     push_manifest(&store, &a, &image(b"{}", &[&large], None), OCI_MANIFEST, &[tag("v1")]).unwrap();
     flip(&memory, &layout::blob(&digest), 2_200_000);

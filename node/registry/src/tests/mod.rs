@@ -8,3 +8,4 @@ mod crash;
 mod damage;
 mod memory;
 mod metadata;
+mod policy;

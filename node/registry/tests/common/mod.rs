@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use trustnet_registry::{Algorithm, Digest, Files, Limits, Options, OsFiles, Registry, Store, serve};
+use trustnet_registry::{
+    Algorithm, Digest, Files, Limits, LiveSettings, Options, OsFiles, Registry, Store, serve,
+};
 
 /// No test waits longer for one answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,11 +27,20 @@ pub struct Server {
 }
 
 fn run(files: impl Files, limits: Limits, options: &Options) -> (SocketAddr, Arc<Store>, Runtime) {
+    run_with(files, limits, options, LiveSettings::open())
+}
+
+fn run_with(
+    files: impl Files,
+    limits: Limits,
+    options: &Options,
+    settings: Arc<LiveSettings>,
+) -> (SocketAddr, Arc<Store>, Runtime) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let addr = listener.local_addr().unwrap();
     let store = Arc::new(Store::open(files, options).unwrap());
-    let registry = Registry::new(Arc::clone(&store), limits);
+    let registry = Registry::with_settings(Arc::clone(&store), limits, settings);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(8)
@@ -43,6 +54,12 @@ fn run(files: impl Files, limits: Limits, options: &Options) -> (SocketAddr, Arc
     (addr, store, runtime)
 }
 
+fn run_governed(dir: &TempDir, files: impl Files, options: &Options) -> (SocketAddr, Arc<Store>, Runtime) {
+    let settings = LiveSettings::follow(dir.path().join("registry.toml")).unwrap();
+    let limits = settings.now().limits.apply(&Limits::default());
+    run_with(files, limits, options, settings)
+}
+
 impl Server {
     pub fn start() -> Self {
         Self::with(Limits::default(), &Options::default())
@@ -52,6 +69,37 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         let (addr, store, runtime) = run(OsFiles::new(dir.path()), limits, options);
         Self { dir, addr, store: Some(store), runtime: Some(runtime) }
+    }
+
+    /// A registry that follows `settings`, which stand in `registry.toml` in its directory.
+    pub fn governed(settings: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let files = OsFiles::new(dir.path());
+        Self::governed_on(dir, files, settings, &Options::default())
+    }
+
+    /// The same, on files of the test's own, which stand in `dir`.
+    pub fn governed_on(dir: TempDir, files: impl Files, settings: &str, options: &Options) -> Self {
+        std::fs::write(dir.path().join("registry.toml"), settings).unwrap();
+        let (addr, store, runtime) = run_governed(&dir, files, options);
+        Self { dir, addr, store: Some(store), runtime: Some(runtime) }
+    }
+
+    /// Ends one that is governed and starts another one on the same directory.
+    pub fn restart_governed(&mut self) {
+        self.runtime.take().unwrap().shutdown_timeout(PATIENCE);
+        self.store = None;
+        let (addr, store, runtime) =
+            run_governed(&self.dir, OsFiles::new(self.dir.path()), &Options::default());
+        (self.addr, self.store, self.runtime) = (addr, Some(store), Some(runtime));
+    }
+
+    /// Changes the settings, and waits until they are looked at.
+    pub fn change_settings(&self, settings: &str) {
+        let path = self.dir.path().join("registry.toml");
+        std::fs::write(path.with_extension("new"), settings).unwrap();
+        std::fs::rename(path.with_extension("new"), path).unwrap();
+        std::thread::sleep(Duration::from_millis(1_100));
     }
 
     /// A registry on files of the test's own, which stand in `dir`.

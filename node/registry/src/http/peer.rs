@@ -1,0 +1,110 @@
+//! Who is at the other end of a connection, and how many connections each address has.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hyper::Request;
+use hyper::service::Service;
+
+use crate::access::Network;
+
+/// The other end of the connection that a request came on. Whoever puts the registry behind a listener of its own adds
+/// it to the extensions of each request; without it all requests count as from one unknown address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub is_tls: bool,
+}
+
+/// Hands requests on with their peer.
+pub(super) struct WithPeer<S> {
+    service: S,
+    peer: Peer,
+}
+
+impl<S> WithPeer<S> {
+    pub(super) fn new(service: S, peer: Peer) -> Self {
+        Self { service, peer }
+    }
+}
+
+impl<B, S: Service<Request<B>>> Service<Request<B>> for WithPeer<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, mut request: Request<B>) -> S::Future {
+        request.extensions_mut().insert(self.peer);
+        self.service.call(request)
+    }
+}
+
+/// How many connections each address has.
+pub(super) struct Addresses {
+    max: usize,
+    open: Mutex<HashMap<Network, usize>>,
+}
+
+/// The place of a connection among those of its address, until it is dropped.
+pub(super) struct AddressPlace {
+    addresses: Arc<Addresses>,
+    network: Network,
+}
+
+impl Addresses {
+    pub(super) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { max: max.max(1), open: Mutex::default() })
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<Network, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more connection from an address, if there is one.
+    pub(super) fn place(self: &Arc<Self>, address: SocketAddr) -> Option<AddressPlace> {
+        let network = Network::of(address.ip());
+        let mut open = self.open();
+        let count = open.entry(network).or_insert(0);
+        if *count >= self.max {
+            return None;
+        }
+        *count += 1;
+        Some(AddressPlace { addresses: Arc::clone(self), network })
+    }
+}
+
+impl Drop for AddressPlace {
+    fn drop(&mut self) {
+        let mut open = self.addresses.open();
+        if let Some(count) = open.get_mut(&self.network) {
+            *count -= 1;
+            // As many addresses are kept as have connections.
+            if *count == 0 {
+                open.remove(&self.network);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_come_back() {
+        let addresses = Addresses::new(2);
+        let place = |text: &str| addresses.place(text.parse().unwrap());
+        let (one, two) = (place("10.0.0.1:1"), place("10.0.0.1:2"));
+        assert!(one.is_some() && two.is_some() && place("10.0.0.1:3").is_none());
+        let other = place("10.0.0.2:1");
+        assert!(other.is_some(), "others have their own");
+        drop(one);
+        assert!(place("10.0.0.1:3").is_some());
+        drop((two, other));
+        assert!(addresses.open().is_empty());
+    }
+}

@@ -1,0 +1,80 @@
+//! Space that stays free: a disk that is full to the last byte fails everything else that runs on the board.
+
+use super::StorageRules;
+use crate::error::{RegistryError, Result};
+use crate::store::Store;
+
+/// How much space there is where the registry's files stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What may still be written, in bytes.
+    pub free: u64,
+    /// What there is altogether, in bytes.
+    pub total: u64,
+}
+
+impl StorageRules {
+    /// What has to stay free on a disk, in bytes.
+    fn floor(&self, total: u64) -> u64 {
+        let percent = u64::from(self.min_free_percent);
+        let share = total / 100 * percent + total % 100 * percent / 100;
+        share.max(self.min_free_bytes)
+    }
+
+    /// Refuses `bytes` that would leave too little of the space.
+    fn check_space(&self, space: Space, bytes: u64) -> Result<()> {
+        let floor = self.floor(space.total);
+        match space.free.checked_sub(bytes) {
+            Some(left) if left >= floor => Ok(()),
+            _ => Err(RegistryError::SpaceLow { free: space.free, floor }),
+        }
+    }
+}
+
+impl Store {
+    /// How much space there is; `None` if that is not known.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn space(&self) -> Result<Option<Space>> {
+        self.files.space().map_err(|e| RegistryError::io("measure the space of", &self.files.describe(""), e))
+    }
+
+    /// Refuses `bytes` that would leave too little space.
+    pub(crate) fn check_floor(&self, bytes: u64) -> Result<()> {
+        let rules = self.rules();
+        if rules.min_free_bytes == 0 && rules.min_free_percent == 0 {
+            return Ok(());
+        }
+        match self.space()? {
+            Some(space) => rules.check_space(space, bytes),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_larger_of_both_floors_counts() {
+        let rules = |min_free_bytes, min_free_percent| StorageRules {
+            min_free_bytes,
+            min_free_percent,
+            ..StorageRules::default()
+        };
+        let space = |free| Space { free, total: 1_050 };
+        assert_eq!(
+            (rules(0, 0).floor(1_050), rules(5, 10).floor(1_050), rules(200, 10).floor(1_050)),
+            (0, 105, 200)
+        );
+        assert_eq!(rules(0, 90).floor(u64::MAX), u64::MAX / 100 * 90 + 13);
+        assert!(rules(0, 10).check_space(space(205), 100).is_ok());
+        let error = rules(0, 10).check_space(space(204), 100).map_err(|error| error.to_string());
+        assert!(error.is_err_and(|text| text.contains("204") && text.contains("105")));
+        assert!(rules(0, 10).check_space(space(104), 0).is_err());
+        assert!(rules(0, 0).check_space(space(10), 11).is_err(), "what does not fit at all");
+        assert!(rules(0, 0).check_space(space(10), u64::MAX).is_err());
+    }
+}

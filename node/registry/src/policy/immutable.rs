@@ -1,0 +1,56 @@
+//! Tags that never change: neither moved nor deleted, nor anything taken away that they need.
+
+use std::collections::BTreeSet;
+
+use super::StorageRules;
+use crate::digest::Digest;
+use crate::error::{RegistryError, Result};
+use crate::meta::tables::View;
+use crate::meta::{manifests, tags};
+use crate::name::{RepoName, Tag};
+
+/// Refuses to make tags mean `digest` that never change and mean something else.
+pub(crate) fn check_push(
+    view: &impl View,
+    rules: &StorageRules,
+    repo: &RepoName,
+    (pushed, digest): (&[Tag], &Digest),
+) -> Result<()> {
+    for tag in pushed.iter().filter(|tag| rules.is_immutable(repo, tag)) {
+        if tags::get(view, repo, tag)?.is_some_and(|before| before != *digest) {
+            return Err(RegistryError::TagImmutable(tag.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to remove a tag that never changes.
+pub(crate) fn check_untag(view: &impl View, rules: &StorageRules, repo: &RepoName, tag: &Tag) -> Result<()> {
+    if rules.is_immutable(repo, tag) && tags::get(view, repo, tag)?.is_some() {
+        return Err(RegistryError::TagImmutable(tag.clone()));
+    }
+    Ok(())
+}
+
+/// Refuses to remove a blob or manifest that a tag needs that never changes: by itself, or through others.
+pub(crate) fn check_removal(
+    view: &impl View,
+    rules: &StorageRules,
+    repo: &RepoName,
+    digest: &Digest,
+) -> Result<()> {
+    if !rules.has_immutable(repo) {
+        return Ok(());
+    }
+    let (mut seen, mut to_visit) = (BTreeSet::from([*digest]), vec![*digest]);
+    while let Some(digest) = to_visit.pop() {
+        let frozen = tags::of(view, repo, &digest)?.into_iter().find(|tag| rules.is_immutable(repo, tag));
+        if let Some(tag) = frozen {
+            return Err(RegistryError::TagImmutable(tag));
+        }
+        to_visit.extend(
+            manifests::needed_by(view, repo, &digest)?.into_iter().filter(|above| seen.insert(*above)),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Quotas: how much repositories may hold.
+//!
+//! What a repository holds is each of its blobs and manifests, once. What two repositories of a quota hold both counts
+//! twice, since neither may lose it when the other one deletes it; only `max` of `[storage]` counts files.
+//!
+//! An upload is refused as soon as it could not be kept, and once more in the transaction that would keep it: others may
+//! have come first.
+
+use super::StorageRules;
+use crate::error::{RegistryError, Result};
+use crate::meta::tables::View;
+use crate::meta::usage;
+use crate::name::RepoName;
+use crate::store::Store;
+
+/// What is used of each limit that a repository is under, what it may be, and what to call it.
+fn limits(view: &impl View, rules: &StorageRules, repo: &RepoName) -> Result<Vec<(u64, u64, String)>> {
+    let mut limits = Vec::new();
+    if let Some(max) = rules.max_bytes {
+        limits.push((usage::stored(view)?, max, "the registry".to_owned()));
+    }
+    for quota in rules.quotas.iter().filter(|quota| quota.repositories.matches(repo)) {
+        let used = usage::of_all(view, &quota.repositories)?;
+        limits.push((used, quota.max_bytes, quota.repositories.to_string()));
+    }
+    Ok(limits)
+}
+
+/// Refuses what was added to a repository if it holds too much now.
+pub(crate) fn check(view: &impl View, rules: &StorageRules, repo: &RepoName) -> Result<()> {
+    let over = limits(view, rules, repo)?.into_iter().find(|(used, max, _)| used > max);
+    over.map_or(Ok(()), |(_, max, what)| Err(RegistryError::QuotaExceeded { what, max }))
+}
+
+/// How much a repository may still take.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// In bytes.
+    pub(crate) bytes: u64,
+    /// The limit that is reached first; `None` if there is none.
+    limit: Option<(String, u64)>,
+}
+
+impl Room {
+    /// Refuses `bytes` that do not fit.
+    pub(crate) fn check(&self, bytes: u64) -> Result<()> {
+        if bytes > self.bytes { Err(self.refusal()) } else { Ok(()) }
+    }
+
+    /// What is said to what does not fit.
+    pub(crate) fn refusal(&self) -> RegistryError {
+        let (what, max) = self.limit.clone().unwrap_or_else(|| ("the registry".to_owned(), u64::MAX));
+        RegistryError::QuotaExceeded { what, max }
+    }
+}
+
+impl Store {
+    /// How much a repository may still take.
+    pub(crate) fn room(&self, repo: &RepoName) -> Result<Room> {
+        let rules = self.rules();
+        if !rules.has_quotas() {
+            return Ok(Room { bytes: u64::MAX, limit: None });
+        }
+        let limits = self.meta.read(|view| limits(view, &rules, repo))?;
+        let rooms = limits.into_iter().map(|(used, max, what)| (max.saturating_sub(used), what, max));
+        let least = rooms.min_by_key(|(bytes, ..)| *bytes);
+        Ok(least.map_or(Room { bytes: u64::MAX, limit: None }, |(bytes, what, max)| Room {
+            bytes,
+            limit: Some((what, max)),
+        }))
+    }
+
+    /// How many bytes are stored, each file counted once.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn stored_bytes(&self) -> Result<u64> {
+        self.meta.read(usage::stored)
+    }
+
+    /// How many bytes a repository holds: each of its blobs and manifests, once.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub fn held_bytes(&self, repo: &RepoName) -> Result<u64> {
+        self.meta.read(|view| usage::of(view, repo))
+    }
+}
