@@ -1,16 +1,21 @@
-//! Serves a registry from a directory: `serve <directory> [address]`. Prints the address once it answers there.
+//! Serves a registry from a directory: `serve <directory> [address [TLS address]]`. Prints the addresses, a line each,
+//! once it answers there. Over TLS with the certificate of the authority in `<directory>/tls/ca.pem`.
 
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use trustnet_registry::{Care, Limits, Options, OsFiles, Plan, Registry, Store, serve};
+use trustnet_registry::{
+    Care, Keeper, Limits, Names, Options, OsFiles, Plan, Registry, Store, now_seconds, serve, serve_tls,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let mut args = std::env::args().skip(1);
-    let directory = args.next().ok_or("usage: serve <directory> [address]")?;
+    let directory = args.next().ok_or("usage: serve <directory> [address [TLS address]]")?;
     let address = args.next().unwrap_or_else(|| "127.0.0.1:0".to_owned());
+    let tls_address = args.next();
     // As few threads as a small board wants: each costs memory.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -18,11 +23,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let store = Arc::new(Store::open(OsFiles::new(directory), &Options::default())?);
+        let store = Arc::new(Store::open(OsFiles::new(&directory), &Options::default())?);
         let _care = Care::start(Arc::clone(&store), Plan::default())?;
+        let registry = Registry::new(store, Limits::default());
         let listener = TcpListener::bind(address).await?;
         println!("{}", listener.local_addr()?);
-        serve(listener, Registry::new(store, Limits::default())).await?;
+        if let Some(address) = tls_address {
+            let names = || Names::of_machine("localhost", &[], &[]);
+            let keeper = Keeper::open(Path::new(&directory), &names()?, now_seconds())?;
+            let certificates = keeper.certificates();
+            let listener = TcpListener::bind(address).await?;
+            println!("{}", listener.local_addr()?);
+            let registry = Arc::clone(&registry);
+            tokio::spawn(async move { serve_tls(listener, registry, &certificates).await });
+            tokio::spawn(keeper.run(names));
+        }
+        serve(listener, registry).await?;
         Ok(())
     })
 }

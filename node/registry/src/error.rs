@@ -2,6 +2,7 @@
 //! sentence for the person who reads the client's output.
 
 use std::io;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -9,6 +10,7 @@ use serde_json::json;
 use crate::digest::{Digest, DigestError};
 use crate::limits::{MAX_MANIFEST_BYTES, MAX_TAG_PARAMETERS};
 use crate::name::{NameError, Reference, RepoName};
+use crate::upstream::UpstreamError;
 
 /// Result of the registry.
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
@@ -127,6 +129,15 @@ pub enum RegistryError {
     /// Another process uses the directory.
     #[error("{0} is in use by another process; stop that registry, or use another directory")]
     InUse(String),
+    /// A push to a repository that is kept of an upstream.
+    #[error("{0} is kept of an upstream registry; push there, or to a repository of another name")]
+    ReadOnly(RepoName),
+    /// An upstream did not give what is not here.
+    #[error("{0}")]
+    Upstream(#[from] UpstreamError),
+    /// What failed for several clients at once.
+    #[error("{0}")]
+    Shared(Arc<RegistryError>),
     /// A task of ours ended before its work was done.
     #[error("a task ended before its work was done")]
     Interrupted,
@@ -143,9 +154,26 @@ impl RegistryError {
         }
     }
 
+    /// The error itself, of one that several clients share.
+    pub(crate) fn innermost(&self) -> &Self {
+        match self {
+            Self::Shared(error) => error.innermost(),
+            error => error,
+        }
+    }
+
     /// The HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
+            Self::Shared(error) => error.status(),
+            Self::ReadOnly(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Upstream(error) => match error {
+                UpstreamError::Unknown => StatusCode::NOT_FOUND,
+                UpstreamError::Denied { .. } => StatusCode::FORBIDDEN,
+                UpstreamError::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
+                UpstreamError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+                UpstreamError::Unreachable(_) | UpstreamError::Wrong { .. } => StatusCode::BAD_GATEWAY,
+            },
             Self::Name(_)
             | Self::Digest(_)
             | Self::DigestMismatch(_)
@@ -179,6 +207,16 @@ impl RegistryError {
     /// from others.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Shared(error) => error.code(),
+            Self::ReadOnly(_) => "UNSUPPORTED",
+            Self::Upstream(error) => match error {
+                UpstreamError::Unknown => "NAME_UNKNOWN",
+                UpstreamError::Denied { .. } => "DENIED",
+                UpstreamError::Busy { .. } => "TOOMANYREQUESTS",
+                UpstreamError::Timeout { .. }
+                | UpstreamError::Unreachable(_)
+                | UpstreamError::Wrong { .. } => "UNKNOWN",
+            },
             Self::Name(NameError::Repository | NameError::Tag) => "NAME_INVALID",
             Self::Name(NameError::Digest(_)) | Self::Digest(_) | Self::DigestMismatch(_) => "DIGEST_INVALID",
             Self::RepositoryUnknown(_) => "NAME_UNKNOWN",
@@ -209,6 +247,7 @@ impl RegistryError {
     /// What the client reads. Paths and errors of this machine stay in its own log.
     pub fn message(&self) -> String {
         match self {
+            Self::Shared(error) => error.message(),
             Self::DiskFull { .. } => "the registry's disk is full".to_owned(),
             error if error.status() == StatusCode::INTERNAL_SERVER_ERROR => {
                 "the registry failed; its log says why".to_owned()

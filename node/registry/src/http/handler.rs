@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
@@ -14,11 +14,13 @@ use tokio::time::timeout;
 
 use super::query::Query;
 use super::receive::drain;
-use super::respond::{API_VERSION, Answer, refusal};
+use super::respond::{API_VERSION, Answer, OCI_NAMESPACE, refusal};
 use super::route::Route;
+use crate::acme::{self, Challenges};
 use crate::error::{RegistryError, Result};
 use crate::limits::Limits;
 use crate::store::Store;
+use crate::upstream::Upstreams;
 
 const JSON: &str = "application/json";
 
@@ -26,16 +28,36 @@ const JSON: &str = "application/json";
 pub struct Registry {
     pub(super) store: Arc<Store>,
     pub(super) limits: Limits,
+    pub(super) upstreams: Arc<Upstreams>,
+    challenges: Option<Arc<Challenges>>,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
+    /// Places of connections, of all listeners together.
+    pub(super) connections: Arc<Semaphore>,
+}
+
+/// What a registry may have beside its store.
+#[derive(Default)]
+pub struct Extras {
+    /// Registries that it keeps copies of.
+    pub upstreams: Arc<Upstreams>,
+    /// Answers to the challenges of a public certificate authority.
+    pub challenges: Option<Arc<Challenges>>,
 }
 
 impl Registry {
     /// Serves `store` within `limits`.
     pub fn new(store: Arc<Store>, limits: Limits) -> Arc<Self> {
+        Self::with(store, limits, Extras::default())
+    }
+
+    /// As [`Registry::new`], with more.
+    pub fn with(store: Arc<Store>, limits: Limits, extras: Extras) -> Arc<Self> {
         let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
         let (uploads, downloads) = (places(limits.max_uploads), places(limits.max_downloads));
-        Arc::new(Self { store, limits, uploads, downloads })
+        let connections = places(limits.max_connections);
+        let Extras { upstreams, challenges } = extras;
+        Arc::new(Self { store, limits, upstreams, challenges, uploads, downloads, connections })
     }
 
     /// All of it as one service, to be put behind a listener.
@@ -62,37 +84,72 @@ impl Registry {
         self.place(&self.downloads, "downloads").await
     }
 
-    async fn place(&self, places: &Arc<Semaphore>, what: &'static str) -> Result<OwnedSemaphorePermit> {
+    pub(super) async fn place(
+        &self,
+        places: &Arc<Semaphore>,
+        what: &'static str,
+    ) -> Result<OwnedSemaphorePermit> {
         let place = timeout(self.limits.place_wait, Arc::clone(places).acquire_owned()).await;
         place.map_err(|_| RegistryError::TooMany(what))?.map_err(|_| RegistryError::Interrupted)
     }
 
-    async fn answer(&self, parts: &Parts, body: &mut Body) -> Result<Response> {
-        let route = Route::parse(parts.uri.path())?;
+    /// The route that a request means: what a client asks for in another registry's name is kept under ours.
+    fn scope(&self, route: Route, namespace: Option<&str>, method: &Method) -> Result<(Route, bool)> {
+        let Some(repo) = route.repository() else { return Ok((route, false)) };
+        if method == Method::GET || method == Method::HEAD {
+            return Ok(match self.upstreams.scoped(repo, namespace)? {
+                Some(own) => (route.in_repository(own), namespace.is_some()),
+                None => (route, false),
+            });
+        }
+        if method != Method::DELETE && self.upstreams.find(repo).is_some() {
+            return Err(RegistryError::ReadOnly(repo.clone()));
+        }
+        Ok((route, false))
+    }
+
+    async fn answer(self: &Arc<Self>, parts: &Parts, body: &mut Body) -> Result<Response> {
         let query = Query::parse(parts.uri.query())?;
+        let namespace = query.get("ns");
+        let (route, is_scoped) = self.scope(Route::parse(parts.uri.path())?, namespace, &parts.method)?;
+        let mut response = self.carry_out(parts, body, route, &query).await?;
+        let namespace = namespace.filter(|_| is_scoped).and_then(|name| HeaderValue::from_str(name).ok());
+        if let Some(namespace) = namespace {
+            response.headers_mut().insert(OCI_NAMESPACE, namespace);
+        }
+        Ok(response)
+    }
+
+    async fn carry_out(
+        self: &Arc<Self>,
+        parts: &Parts,
+        body: &mut Body,
+        route: Route,
+        query: &Query,
+    ) -> Result<Response> {
         let refused = Err(RegistryError::Unsupported { allow: route.methods() });
         let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
         match (route, &parts.method) {
             (Route::Health, _) if is_read => self.health().await,
             (Route::Base, _) if is_read => Ok(Answer::new(StatusCode::OK).text(JSON, "{}".to_owned())),
-            (Route::Blob(repo, digest), _) if is_read => self.get_blob(parts, repo, digest).await,
+            (Route::Blob(repo, digest), _) if is_read => self.serve_blob(parts, repo, digest).await,
             (Route::Blob(repo, digest), &Method::DELETE) => self.delete_blob(repo, digest).await,
-            (Route::Start(repo), &Method::POST) => self.start_upload(parts, body, repo, &query).await,
+            (Route::Start(repo), &Method::POST) => self.start_upload(parts, body, repo, query).await,
             (Route::Upload(repo, id), _) if is_read => self.upload_status(&repo, id),
             (Route::Upload(repo, id), &Method::PATCH) => self.patch_upload(parts, body, repo, id).await,
-            (Route::Upload(repo, id), &Method::PUT) => self.end_upload(parts, body, repo, id, &query).await,
+            (Route::Upload(repo, id), &Method::PUT) => self.end_upload(parts, body, repo, id, query).await,
             (Route::Upload(repo, id), &Method::DELETE) => self.cancel_upload(repo, id).await,
             (Route::Manifest(repo, reference), _) if is_read => {
-                self.get_manifest(parts, repo, reference).await
+                self.serve_manifest(parts, repo, reference).await
             }
             (Route::Manifest(repo, reference), &Method::PUT) => {
-                self.put_manifest(parts, body, repo, reference, &query).await
+                self.put_manifest(parts, body, repo, reference, query).await
             }
             (Route::Manifest(repo, reference), &Method::DELETE) => {
                 self.delete_manifest(repo, reference).await
             }
-            (Route::Tags(repo), _) if is_read => self.list_tags(repo, &query).await,
-            (Route::Referrers(repo, digest), _) if is_read => self.list_referrers(repo, digest, &query).await,
+            (Route::Tags(repo), _) if is_read => self.list_tags(repo, query).await,
+            (Route::Referrers(repo, digest), _) if is_read => self.list_referrers(repo, digest, query).await,
             _ => refused,
         }
     }
@@ -106,6 +163,10 @@ impl Registry {
 
 async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
+    let challenges = registry.challenges.as_ref();
+    if let Some(answer) = challenges.and_then(|all| acme::respond(all, &parts.method, parts.uri.path())) {
+        return answer;
+    }
     let mut response = match registry.answer(&parts, &mut body).await {
         Ok(response) => response,
         Err(error) => {
@@ -116,7 +177,7 @@ async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Resp
             refusal(&error)
         }
     };
-    let version = header::HeaderValue::from_static("registry/2.0");
+    let version = HeaderValue::from_static("registry/2.0");
     response.headers_mut().insert(API_VERSION, version);
     if parts.method == Method::HEAD {
         // The length stays in the headers.
