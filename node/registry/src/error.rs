@@ -166,7 +166,6 @@ impl RegistryError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Shared(error) => error.status(),
-            Self::ReadOnly(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Upstream(error) => match error {
                 UpstreamError::Unknown => StatusCode::NOT_FOUND,
                 UpstreamError::Denied { .. } => StatusCode::FORBIDDEN,
@@ -188,7 +187,7 @@ impl RegistryError {
             | Self::ManifestBlobUnknown(_)
             | Self::UploadUnknown
             | Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Unsupported { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unsupported { .. } | Self::ReadOnly(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::ManifestTooLarge | Self::BlobTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyTags => StatusCode::URI_TOO_LONG,
@@ -208,7 +207,6 @@ impl RegistryError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Shared(error) => error.code(),
-            Self::ReadOnly(_) => "UNSUPPORTED",
             Self::Upstream(error) => match error {
                 UpstreamError::Unknown => "NAME_UNKNOWN",
                 UpstreamError::Denied { .. } => "DENIED",
@@ -231,9 +229,11 @@ impl RegistryError {
             | Self::RangeInvalid { .. }
             | Self::TooSlow
             | Self::BodyBroken => "BLOB_UPLOAD_INVALID",
-            Self::BadParameter(_) | Self::NotFound | Self::Unsupported { .. } | Self::TooManyTags => {
-                "UNSUPPORTED"
-            }
+            Self::BadParameter(_)
+            | Self::NotFound
+            | Self::Unsupported { .. }
+            | Self::ReadOnly(_)
+            | Self::TooManyTags => "UNSUPPORTED",
             Self::TooMany(_) => "TOOMANYREQUESTS",
             Self::DiskFull { .. } => "DENIED",
             Self::Io { .. }

@@ -190,7 +190,7 @@ impl Pebble {
     }
 
     fn accounts(&self) -> usize {
-        self.log().matches("There are now ").count()
+        self.log().matches(" accounts in memory").count()
     }
 }
 

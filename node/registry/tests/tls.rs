@@ -123,7 +123,8 @@ fn handshakes_that_do_not_end_leave_room_for_others() {
 #[test]
 fn what_is_no_tls_ends_there() {
     let it = start(Limits { handshake_time: Duration::from_secs(2), ..Limits::default() });
-    let long = [&[22, 3, 3, 0xff, 0xff][..], &[0; 70_000]].concat();
+    let mut long = vec![0; 70_000];
+    long[..5].copy_from_slice(&[22, 3, 3, 0xff, 0xff]);
     for bytes in [
         &b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"[..],
         b"\0\0\0\0\0\0\0\0",

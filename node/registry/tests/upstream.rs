@@ -469,9 +469,9 @@ fn an_upstream_that_was_asked_too_often_is_left_alone() {
     let (text, ..) = one_image(1);
     let is_busy = Arc::new(AtomicBool::new(false));
     let (busy, inner) = (Arc::clone(&is_busy), plain(&text, &[]));
-    let upstream = Elsewhere::start(move |asked| match busy.load(Ordering::SeqCst) {
-        true => Reply::new(429, "{}").with("Retry-After", "77"),
-        false => inner(asked),
+    let upstream = Elsewhere::start(move |asked| {
+        let is_busy = busy.load(Ordering::SeqCst);
+        if is_busy { Reply::new(429, "{}").with("Retry-After", "77") } else { inner(asked) }
     });
     let server =
         cache_with(UpstreamSettings { refresh_seconds: 1, ..settings(&upstream.url()) }, Limits::default());

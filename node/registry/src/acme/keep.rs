@@ -144,19 +144,13 @@ impl Acme {
         self.held = None;
         let Some(pem) = self.folder.read(CERTIFICATE, Access::Secret)? else { return Ok(()) };
         let found = certified(&pem, &pem).and_then(|key| Facts::read(&key.cert[0]).map(|facts| (key, facts)));
-        match found {
-            Some((key, facts)) => {
-                self.certificates.show_public(facts.names.clone(), key);
-                self.held = Some(facts);
-            }
-            None => {
-                let aside = self.folder.set_aside(CERTIFICATE, "damaged")?;
-                tracing::error!(
-                    kept_as = aside,
-                    "the public certificate was damaged; another one is ordered"
-                );
-            }
-        }
+        let Some((key, facts)) = found else {
+            let aside = self.folder.set_aside(CERTIFICATE, "damaged")?;
+            tracing::error!(kept_as = aside, "the public certificate was damaged; another one is ordered");
+            return Ok(());
+        };
+        self.certificates.show_public(facts.names.clone(), key);
+        self.held = Some(facts);
         Ok(())
     }
 

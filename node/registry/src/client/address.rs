@@ -27,10 +27,9 @@ fn kind_v4(address: Ipv4Addr) -> Kind {
     match (a, b, c) {
         (127, ..) => Kind::Own,
         (169, 254, _) => Kind::Link,
-        (10, ..) | (192, 168, _) => Kind::Private,
-        (172, 16..=31, _) | (100, 64..=127, _) => Kind::Private,
+        (10, ..) | (192, 168, _) | (172, 16..=31, _) | (100, 64..=127, _) => Kind::Private,
         // This network, protocol assignments, documentation, benchmarks, multicast and beyond.
-        (0, ..) | (192, 0, 0 | 2) | (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113) | (224.., ..) => {
+        (0 | 224.., ..) | (192, 0, 0 | 2) | (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113) => {
             Kind::Nobody
         }
         _ => Kind::Public,
@@ -38,17 +37,16 @@ fn kind_v4(address: Ipv4Addr) -> Kind {
 }
 
 fn kind_v6(address: Ipv6Addr) -> Kind {
-    let parts = address.segments();
     let low = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    match parts {
+    match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 1] => Kind::Own,
-        // Old and new ways to write a version 4 address, and translators: what counts is where they lead.
-        [0, 0, 0, 0, 0, 0xffff, a, b] | [0x64, 0xff9b, 0, 0, 0, 0, a, b] => kind_v4(low(a, b)),
-        [0x2002, a, b, ..] => kind_v4(low(a, b)),
-        [0x64, 0xff9b, 1, ..] => Kind::Private,
-        [0xfc00..=0xfdff, ..] => Kind::Private,
+        // A version 4 address in other words, translators and tunnels: what counts is where they lead.
+        [0, 0, 0, 0, 0, 0xffff, a, b] | [0x64, 0xff9b, 0, 0, 0, 0, a, b] | [0x2002, a, b, ..] => {
+            kind_v4(low(a, b))
+        }
+        [0x64, 0xff9b, 1, ..] | [0xfc00..=0xfdff, ..] => Kind::Private,
         [0xfe80..=0xfebf, ..] => Kind::Link,
-        [0x2001, 0xdb8, ..] | [0x2001, 0, ..] => Kind::Nobody,
+        [0x2001, 0 | 0xdb8, ..] => Kind::Nobody,
         [0x2000..=0x3fff, ..] => Kind::Public,
         _ => Kind::Nobody,
     }

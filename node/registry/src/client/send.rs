@@ -19,8 +19,6 @@ use super::dial::Dialer;
 use super::target::Target;
 use crate::limits::CONNECTION_BUFFER_BYTES;
 
-/// How long an answer's head may take.
-const HEAD_TIME: Duration = Duration::from_secs(30);
 /// How long a short body may take.
 const BODY_TIME: Duration = Duration::from_secs(30);
 const USER_AGENT: &str = concat!("trustnet-registry/", env!("CARGO_PKG_VERSION"));
@@ -82,7 +80,7 @@ impl Dialer {
             .headers_mut()
             .entry(header::USER_AGENT)
             .or_insert(header::HeaderValue::from_static(USER_AGENT));
-        let answer = timeout(HEAD_TIME, sender.send_request(request)).await;
+        let answer = timeout(self.times.head, sender.send_request(request)).await;
         let answer = answer.map_err(|_| ClientError::Timeout { host: host.clone() })?.map_err(broken)?;
         let (parts, body) = answer.into_parts();
         Ok(Received { status: parts.status, headers: parts.headers, body: Body::new(body), from })

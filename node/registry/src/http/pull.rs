@@ -78,7 +78,7 @@ fn blame(remote: &Remote, error: RegistryError) -> RegistryError {
         | RegistryError::DigestMismatch(_)
         | RegistryError::ManifestInvalid(_)
         | RegistryError::ManifestTooLarge
-        | RegistryError::BlobTooLarge(_) => remote.wrong(error),
+        | RegistryError::BlobTooLarge(_) => remote.wrong(error.to_string()),
         error => return error,
     })
 }
@@ -142,7 +142,7 @@ impl Registry {
         }
         let key = (wanted.repo.clone(), reference.to_string());
         let (registry, of, sought) = (Arc::clone(self), wanted.clone(), reference.clone());
-        let fetch = async move { registry.fetch_manifest(&of, sought, here).await };
+        let fetch = Box::pin(async move { registry.fetch_manifest(&of, sought, here).await });
         match manifest_flight(&self.upstreams, key, fetch).await {
             Ok(()) => Ok(false),
             Err(error) if is_unknown(&error) => Err(RegistryError::ManifestUnknown(reference.clone())),

@@ -147,24 +147,21 @@ impl Authority {
         let key = key.map_err(|why| TlsError::AuthorityKey { path: folder.describe(KEY), why })?;
         let is_there = certificate.is_some();
         let certificate = certificate.and_then(|pem| CertificateDer::from_pem_slice(&pem).ok());
-        match certificate.filter(|certificate| Facts::read(certificate).is_some()) {
-            Some(certificate) => Self::new(key, certificate)
-                .ok_or_else(|| TlsError::AuthorityMismatch { path: folder.describe(CERTIFICATE) }),
-            None => {
-                if is_there {
-                    let aside = folder.set_aside(CERTIFICATE, "damaged")?;
-                    tracing::error!(
-                        kept_as = aside,
-                        "the certificate of the authority was damaged and is made again from its key; clients that trust the old one go on to"
-                    );
-                }
-                let certificate = certify(&key, now)?;
-                let authority = Self::new(key, certificate)
-                    .ok_or_else(|| TlsError::AuthorityMismatch { path: folder.describe(CERTIFICATE) })?;
-                authority.keep(folder)?;
-                Ok(authority)
-            }
+        let mismatch = || TlsError::AuthorityMismatch { path: folder.describe(CERTIFICATE) };
+        if let Some(certificate) = certificate.filter(|certificate| Facts::read(certificate).is_some()) {
+            return Self::new(key, certificate).ok_or_else(mismatch);
         }
+        if is_there {
+            let aside = folder.set_aside(CERTIFICATE, "damaged")?;
+            tracing::error!(
+                kept_as = aside,
+                "the certificate of the authority was damaged and is made again from its key; clients that trust the old one go on to"
+            );
+        }
+        let certificate = certify(&key, now)?;
+        let authority = Self::new(key, certificate).ok_or_else(mismatch)?;
+        authority.keep(folder)?;
+        Ok(authority)
     }
 
     /// The key first: what is missing after a crash is then the certificate, which can be made from it.
@@ -219,7 +216,7 @@ impl Authority {
     pub fn import(dir: &std::path::Path, bundle: &str, replace: bool) -> Result<Import> {
         let authority = Self::from_bundle(bundle)?;
         let folder = Folder::open(dir.join("tls"))?;
-        let held = |name, access| folder.read(name, access).map(|content| content.unwrap_or_default());
+        let held = |name, access| folder.read(name, access).map(Option::unwrap_or_default);
         let certificate = held(CERTIFICATE, Access::Open)?;
         let found = match (certificate.is_empty(), held(KEY, Access::Secret)?.is_empty()) {
             (true, true) => Import::New,

@@ -33,7 +33,7 @@ fn is_chacha(suite: SupportedCipherSuite) -> bool {
     )
 }
 
-/// Puts ChaCha20 first where AES is done in software: it is several times faster there, and takes the same time for
+/// Puts `ChaCha20` first where AES is done in software: it is several times faster there, and takes the same time for
 /// every key and content, which AES in software does not.
 fn order(mut suites: Vec<SupportedCipherSuite>, has_aes: bool) -> Vec<SupportedCipherSuite> {
     suites.sort_by_key(|suite| is_chacha(*suite) == has_aes);

@@ -61,7 +61,7 @@ impl Remote {
         let prefix: RepoName = settings.prefix.parse().map_err(|error| {
             settings.refused(format!("the prefix has to be the beginning of a repository's name: {error}"))
         })?;
-        let base = Target::parse(&settings.url).map_err(|error| settings.refused(error))?;
+        let base = Target::parse(&settings.url).map_err(|error| settings.refused(error.to_string()))?;
         if base.path != "/" {
             return Err(settings.refused("the url is the registry's alone, without a path"));
         }
@@ -69,7 +69,8 @@ impl Remote {
         let basic = settings.credentials()?.map(|(user, password)| {
             format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
         });
-        let dialer = Dialer::new(settings.ca.as_deref()).map_err(|error| settings.refused(error))?;
+        let dialer =
+            Dialer::new(settings.ca.as_deref()).map_err(|error| settings.refused(error.to_string()))?;
         let namespaces = match settings.namespaces.as_slice() {
             [] => vec![settings.prefix.clone()],
             given => given.to_vec(),
@@ -100,8 +101,8 @@ impl Remote {
     }
 
     /// What the upstream did is wrong.
-    pub(crate) fn wrong(&self, why: impl ToString) -> UpstreamError {
-        UpstreamError::Wrong { host: self.host(), why: why.to_string() }
+    pub(crate) fn wrong(&self, why: impl Into<String>) -> UpstreamError {
+        UpstreamError::Wrong { host: self.host(), why: why.into() }
     }
 
     /// Asks for a manifest, by a tag or digest.
@@ -143,7 +144,7 @@ impl Remote {
                 });
             }
         }
-        let asked = timeout(ASK_TIME, self.follow(method, name, path, accept)).await;
+        let asked = timeout(ASK_TIME, Box::pin(self.follow(method, name, path, accept))).await;
         let result = asked.unwrap_or_else(|_| Err(UpstreamError::Timeout { host: self.host() }));
         let pause = match &result {
             Err(UpstreamError::Unreachable(_) | UpstreamError::Timeout { .. }) => Some(OFFLINE_PAUSE),
@@ -162,7 +163,7 @@ impl Remote {
             ClientError::Unreachable { .. } => UpstreamError::Unreachable(error.to_string()),
             ClientError::Timeout { host } => UpstreamError::Timeout { host },
             ClientError::Target(_) | ClientError::Forbidden { .. } | ClientError::Answer { .. } => {
-                self.wrong(error)
+                self.wrong(error.to_string())
             }
         }
     }

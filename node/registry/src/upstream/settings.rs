@@ -63,8 +63,8 @@ pub struct UpstreamSettingsError {
 }
 
 impl UpstreamSettings {
-    pub(super) fn refused(&self, why: impl ToString) -> UpstreamSettingsError {
-        UpstreamSettingsError { prefix: self.prefix.clone(), why: why.to_string() }
+    pub(super) fn refused(&self, why: impl Into<String>) -> UpstreamSettingsError {
+        UpstreamSettingsError { prefix: self.prefix.clone(), why: why.into() }
     }
 
     /// User and password, if there are both.
