@@ -39,8 +39,9 @@ pub(crate) struct ReferrersPage {
     pub(crate) next: Option<Digest>,
 }
 
-/// Refuses a manifest that needs what is not there, or says another length of it.
-fn check_needed(view: &impl View, repo: &RepoName, manifest: &Manifest) -> Result<()> {
+/// Refuses a manifest that needs what is not there, or says another length of it; `is_partial`: what is not there may
+/// still be fetched.
+fn check_needed(view: &impl View, repo: &RepoName, manifest: &Manifest, is_partial: bool) -> Result<()> {
     for needed in &manifest.needed {
         let digest = &needed.digest;
         let mut len = blobs::size_in(view, repo, digest)?;
@@ -52,7 +53,9 @@ fn check_needed(view: &impl View, repo: &RepoName, manifest: &Manifest) -> Resul
                 let why = format!("it says that {digest} has {} bytes; it has {len}", needed.size);
                 return Err(RegistryError::ManifestInvalid(why));
             }
-            None if !needed.optional => return Err(RegistryError::ManifestBlobUnknown(*digest)),
+            None if !needed.optional && !is_partial => {
+                return Err(RegistryError::ManifestBlobUnknown(*digest));
+            }
             _ => {}
         }
     }
@@ -71,11 +74,50 @@ impl Store {
         (expected, pushed_tags): (Option<Digest>, &[Tag]),
         content_type: Option<&str>,
     ) -> Result<Pushed> {
+        self.add_manifest(repo, ingest, (expected, pushed_tags), content_type, false)
+    }
+
+    /// Keeps a manifest of an upstream in `repo`, whose blobs may not be here yet.
+    pub(crate) fn keep_manifest(
+        &self,
+        repo: &RepoName,
+        ingest: Ingest,
+        (expected, tag): (Option<Digest>, Option<&Tag>),
+        content_type: Option<&str>,
+    ) -> Result<()> {
+        let tags = tag.map(std::slice::from_ref).unwrap_or_default();
+        self.add_manifest(repo, ingest, (expected, tags), content_type, true).map(drop)
+    }
+
+    /// Makes a tag mean a manifest that `repo` holds; says whether it holds it.
+    pub(crate) fn move_tag(&self, repo: &RepoName, tag: &Tag, digest: &Digest) -> Result<bool> {
+        let is_here = self.meta.read(|view| manifests::get(view, repo, digest))?.is_some();
+        if !is_here {
+            return Ok(false);
+        }
+        self.change(|txn, changes| {
+            let is_here = manifests::get(txn, repo, digest)?.is_some() && blobs::size(txn, digest)?.is_some();
+            if is_here {
+                tags::set(txn, repo, tag, (digest, self.now_ms()))?;
+                changes.push(repo, Change::Tag(tag.clone(), *digest));
+            }
+            Ok(is_here)
+        })
+    }
+
+    fn add_manifest(
+        &self,
+        repo: &RepoName,
+        ingest: Ingest,
+        (expected, pushed_tags): (Option<Digest>, &[Tag]),
+        content_type: Option<&str>,
+        is_partial: bool,
+    ) -> Result<Pushed> {
         if content_type.is_some_and(|kind| !is_media_type(kind)) {
             return Err(RegistryError::ManifestInvalid("its Content-Type is not a media type".to_owned()));
         }
         let manifest = Manifest::read(ingest.file(), ingest.len(), content_type)?;
-        self.meta.read(|view| check_needed(view, repo, &manifest))?;
+        self.meta.read(|view| check_needed(view, repo, &manifest, is_partial))?;
         let complete = match expected {
             Some(digest) => ingest.complete(digest)?,
             None => ingest.complete_as_is()?,
@@ -92,7 +134,7 @@ impl Store {
         }
         self.place(&complete, || {
             self.change(|txn, changes| {
-                check_needed(txn, repo, &manifest)?;
+                check_needed(txn, repo, &manifest, is_partial)?;
                 immutable::check_push(txn, &rules, repo, (pushed_tags, &digest))?;
                 let is_held = manifests::get(txn, repo, &digest)?.is_some();
                 blobs::insert(txn, &digest, complete.len)?;

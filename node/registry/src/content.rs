@@ -111,6 +111,11 @@ impl Store {
         self.meta.read(damaged::list)
     }
 
+    /// Whether any repository holds a blob.
+    pub(crate) fn is_anywhere(&self, digest: &Digest) -> Result<bool> {
+        self.meta.read(|view| is_anywhere(view, digest, &|_| true))
+    }
+
     /// Makes `repo` hold a blob that `from`, or any repository if that is `None`, holds; says whether it does now. Only
     /// repositories count that `may_pull` says yes to: whoever mounts a blob can read it.
     pub(crate) fn mount_blob(

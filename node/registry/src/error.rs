@@ -2,6 +2,7 @@
 //! sentence for the person who reads the client's output.
 
 use std::io;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -9,6 +10,7 @@ use serde_json::json;
 use crate::digest::{Digest, DigestError};
 use crate::limits::{MAX_MANIFEST_BYTES, MAX_TAG_PARAMETERS};
 use crate::name::{NameError, Reference, RepoName, Tag};
+use crate::upstream::UpstreamError;
 
 /// Result of the registry.
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
@@ -165,6 +167,15 @@ pub enum RegistryError {
     /// Another process uses the directory.
     #[error("{0} is in use by another process; stop that registry, or use another directory")]
     InUse(String),
+    /// A push to a repository that is kept of an upstream.
+    #[error("{0} is kept of an upstream registry; push there, or to a repository of another name")]
+    ReadOnly(RepoName),
+    /// An upstream did not give what is not here.
+    #[error("{0}")]
+    Upstream(#[from] UpstreamError),
+    /// What failed for several clients at once.
+    #[error("{0}")]
+    Shared(Arc<RegistryError>),
     /// A task of ours ended before its work was done.
     #[error("a task ended before its work was done")]
     Interrupted,
@@ -181,9 +192,25 @@ impl RegistryError {
         }
     }
 
+    /// The error itself, of one that several clients share.
+    pub(crate) fn innermost(&self) -> &Self {
+        match self {
+            Self::Shared(error) => error.innermost(),
+            error => error,
+        }
+    }
+
     /// The HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
+            Self::Shared(error) => error.status(),
+            Self::Upstream(error) => match error {
+                UpstreamError::Unknown => StatusCode::NOT_FOUND,
+                UpstreamError::Denied { .. } => StatusCode::FORBIDDEN,
+                UpstreamError::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
+                UpstreamError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+                UpstreamError::Unreachable(_) | UpstreamError::Wrong { .. } => StatusCode::BAD_GATEWAY,
+            },
             Self::Name(_)
             | Self::Digest(_)
             | Self::DigestMismatch(_)
@@ -198,7 +225,7 @@ impl RegistryError {
             | Self::ManifestBlobUnknown(_)
             | Self::UploadUnknown
             | Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Unsupported { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unsupported { .. } | Self::ReadOnly(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::ManifestTooLarge | Self::BlobTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyTags => StatusCode::URI_TOO_LONG,
@@ -220,6 +247,15 @@ impl RegistryError {
     /// from others.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Shared(error) => error.code(),
+            Self::Upstream(error) => match error {
+                UpstreamError::Unknown => "NAME_UNKNOWN",
+                UpstreamError::Denied { .. } => "DENIED",
+                UpstreamError::Busy { .. } => "TOOMANYREQUESTS",
+                UpstreamError::Timeout { .. }
+                | UpstreamError::Unreachable(_)
+                | UpstreamError::Wrong { .. } => "UNKNOWN",
+            },
             Self::Name(NameError::Repository | NameError::Tag) => "NAME_INVALID",
             Self::Name(NameError::Digest(_)) | Self::Digest(_) | Self::DigestMismatch(_) => "DIGEST_INVALID",
             Self::RepositoryUnknown(_) => "NAME_UNKNOWN",
@@ -234,9 +270,11 @@ impl RegistryError {
             | Self::RangeInvalid { .. }
             | Self::TooSlow
             | Self::BodyBroken => "BLOB_UPLOAD_INVALID",
-            Self::BadParameter(_) | Self::NotFound | Self::Unsupported { .. } | Self::TooManyTags => {
-                "UNSUPPORTED"
-            }
+            Self::BadParameter(_)
+            | Self::NotFound
+            | Self::Unsupported { .. }
+            | Self::ReadOnly(_)
+            | Self::TooManyTags => "UNSUPPORTED",
             Self::TooMany(_) | Self::TooOften { .. } => "TOOMANYREQUESTS",
             Self::Unauthorized { .. } => "UNAUTHORIZED",
             // The specification's code for what is refused though it is well-formed.
@@ -256,6 +294,7 @@ impl RegistryError {
     /// What the client reads. Paths and errors of this machine stay in its own log.
     pub fn message(&self) -> String {
         match self {
+            Self::Shared(error) => error.message(),
             Self::DiskFull { .. } => "the registry's disk is full".to_owned(),
             error if error.status() == StatusCode::INTERNAL_SERVER_ERROR => {
                 "the registry failed; its log says why".to_owned()

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //!   http/      paths, bodies, answers; knows no files
+//!     |  tls, acme      certificates: the cluster's own authority, public ones
+//!     |  upstream       other registries that copies are kept of, over client
 //!     |
 //!   store      what a change is: content (blobs), catalog (manifests, tags, referrers), uploads
 //!   |  |  |
@@ -20,9 +22,11 @@
 //! it is there under its digest. Memory is bounded by the limits, not by what clients send: see [`limits`].
 
 pub mod access;
+mod acme;
 mod blobs;
 mod care;
 mod catalog;
+mod client;
 mod collect;
 mod content;
 mod digest;
@@ -42,16 +46,21 @@ mod rebuild;
 mod scrub;
 mod settings;
 mod store;
+mod tls;
 mod upload_id;
 mod uploads;
+mod upstream;
 mod uptime;
 
+pub use acme::{
+    Acme, AcmeError, AcmeSettings, Attempts, Challenges, Directory, Pace, Proof, serve_challenges,
+};
 pub use care::{Care, Plan};
 pub use collect::{Collected, Policy};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use error::{Mismatch, RegistryError, Result};
 pub use files::{Entry, FileHandle, Files, OsFiles};
-pub use http::{Peer, Registry, serve};
+pub use http::{Extras, Peer, Registry, serve, serve_tls};
 pub use limits::Limits;
 pub use manifest::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 pub use meta::damaged::Damage;
@@ -66,7 +75,12 @@ pub use settings::{
     Compiled, LimitsSection, LiveSettings, MAX_SETTINGS_BYTES, Settings, SettingsError, Size,
 };
 pub use store::{Options, Store};
+pub use tls::{
+    Authority, CLOCK_FLOOR_SECONDS, Certificates, Import, Keeper, Names, TlsError, TlsSettings, now_seconds,
+    server_config, trust,
+};
 pub use upload_id::{NoUploadId, UploadId};
+pub use upstream::{Pulls, UpstreamError, UpstreamSettings, UpstreamSettingsError, Upstreams};
 pub use uptime::{Clock, SystemClock};
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ pub struct Limits {
     pub place_wait: Duration,
     /// From the first byte of a request's head, or from the end of the last answer, to the end of the head.
     pub head_time: Duration,
+    /// How long a client may take to agree on TLS.
+    pub handshake_time: Duration,
     /// How long a client may take to send [`UPLOAD_BATCH_BYTES`].
     pub batch_time: Duration,
     /// How long a client may refuse to take any byte of an answer.
@@ -76,6 +78,7 @@ impl Default for Limits {
             max_blob_bytes: 64 * 1024 * 1024 * 1024,
             place_wait: Duration::from_secs(60),
             head_time: Duration::from_secs(30),
+            handshake_time: Duration::from_secs(10),
             batch_time: Duration::from_mins(4),
             write_time: Duration::from_secs(60),
             takeover_time: Duration::from_secs(10),

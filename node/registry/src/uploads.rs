@@ -15,7 +15,7 @@ use crate::access::ANONYMOUS;
 use crate::blobs::ignore_missing;
 use crate::digest::Algorithm;
 use crate::error::{RegistryError, Result};
-use crate::files::Files;
+use crate::files::{FileHandle, Files};
 use crate::ingest::Ingest;
 use crate::layout;
 use crate::name::RepoName;
@@ -161,6 +161,12 @@ impl Uploads {
     /// Starts a file that no later request can name.
     pub(crate) fn scratch(&self, id: UploadId, algorithm: Algorithm) -> Result<Ingest> {
         Ingest::create(&self.files, layout::upload(id), algorithm)
+    }
+
+    /// Opens such a file a second time.
+    pub(crate) fn open_scratch(&self, id: UploadId) -> Result<Box<dyn FileHandle>> {
+        let name = layout::upload(id);
+        self.files.open(&name, false).map_err(|e| RegistryError::io("open", &self.files.describe(&name), e))
     }
 
     /// An upload that `owner` opened in `repo`.

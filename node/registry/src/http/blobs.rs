@@ -16,9 +16,9 @@ use crate::files::FileHandle;
 use crate::limits::SMALL_BYTES;
 use crate::name::RepoName;
 
-const OCTETS: &str = "application/octet-stream";
+pub(super) const OCTETS: &str = "application/octet-stream";
 /// What a digest names never changes.
-const FOR_EVER: &str = "max-age=31536000, immutable";
+pub(super) const FOR_EVER: &str = "max-age=31536000, immutable";
 
 /// Content on its way to a client.
 pub(super) enum Outgoing {

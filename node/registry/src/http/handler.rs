@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
@@ -14,14 +14,17 @@ use tokio::time::timeout;
 
 use super::query::Query;
 use super::receive::drain;
-use super::respond::{API_VERSION, Answer, refusal};
+use super::respond::{API_VERSION, Answer, OCI_NAMESPACE, refusal};
 use super::route::Route;
+use super::serve::Places;
 use super::visit::Visit;
 use crate::access::{Caller, Gate};
+use crate::acme::{self, Challenges};
 use crate::error::{RegistryError, Result};
 use crate::limits::Limits;
 use crate::settings::LiveSettings;
 use crate::store::Store;
+use crate::upstream::Upstreams;
 
 const JSON: &str = "application/json";
 
@@ -31,23 +34,56 @@ pub struct Registry {
     pub(super) limits: Limits,
     pub(super) settings: Arc<LiveSettings>,
     pub(super) gate: Gate,
+    pub(super) upstreams: Arc<Upstreams>,
+    challenges: Option<Arc<Challenges>>,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
+    connections: Places,
+}
+
+/// What a registry may have beside its store.
+pub struct Extras {
+    /// Who may do what, and what may be stored.
+    pub settings: Arc<LiveSettings>,
+    /// Registries that it keeps copies of.
+    pub upstreams: Arc<Upstreams>,
+    /// Answers to the challenges of a public certificate authority.
+    pub challenges: Option<Arc<Challenges>>,
+}
+
+impl Default for Extras {
+    /// Everybody may do everything, and there is nothing else.
+    fn default() -> Self {
+        Self { settings: LiveSettings::open(), upstreams: Arc::default(), challenges: None }
+    }
 }
 
 impl Registry {
     /// Serves `store` within `limits` to everybody, who may do everything: for a registry that only its own machine
     /// reaches.
     pub fn new(store: Arc<Store>, limits: Limits) -> Arc<Self> {
-        Self::with_settings(store, limits, LiveSettings::open())
+        Self::with(store, limits, Extras::default())
     }
 
-    /// Serves `store` within `limits`, to those and as far as the settings allow, which govern the store from now on, too.
-    pub fn with_settings(store: Arc<Store>, limits: Limits, settings: Arc<LiveSettings>) -> Arc<Self> {
+    /// Serves `store` within `limits`, with what else it has: its settings govern the store from now on.
+    pub fn with(store: Arc<Store>, limits: Limits, extras: Extras) -> Arc<Self> {
+        let Extras { settings, upstreams, challenges } = extras;
         store.govern(Arc::clone(&settings));
         let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
         let (uploads, downloads) = (places(limits.max_uploads), places(limits.max_downloads));
-        Arc::new(Self { store, limits, settings, gate: Gate::new(), uploads, downloads })
+        let connections = Places::new(limits.max_connections, limits.max_connections_per_address);
+        let gate = Gate::new();
+        Arc::new(Self {
+            store,
+            limits,
+            settings,
+            gate,
+            upstreams,
+            challenges,
+            uploads,
+            downloads,
+            connections,
+        })
     }
 
     /// All of it as one service, to be put behind a listener.
@@ -64,6 +100,10 @@ impl Registry {
         spawn_blocking(move || work(&store)).await.map_err(|_| RegistryError::Interrupted)?
     }
 
+    pub(super) fn places(&self) -> Places {
+        self.connections.clone()
+    }
+
     /// Waits for a place among the uploads.
     pub(super) async fn upload_place(&self) -> Result<OwnedSemaphorePermit> {
         self.place(&self.uploads, "uploads").await
@@ -74,15 +114,63 @@ impl Registry {
         self.place(&self.downloads, "downloads").await
     }
 
-    async fn place(&self, places: &Arc<Semaphore>, what: &'static str) -> Result<OwnedSemaphorePermit> {
+    pub(super) async fn place(
+        &self,
+        places: &Arc<Semaphore>,
+        what: &'static str,
+    ) -> Result<OwnedSemaphorePermit> {
         let place = timeout(self.limits.place_wait, Arc::clone(places).acquire_owned()).await;
         place.map_err(|_| RegistryError::TooMany(what))?.map_err(|_| RegistryError::Interrupted)
     }
 
+    /// The route that a request means: what a client asks for in another registry's name is kept under ours.
+    fn scope(&self, route: Route, namespace: Option<&str>, method: &Method) -> Result<(Route, bool)> {
+        let Some(repo) = route.repository() else { return Ok((route, false)) };
+        if method != Method::GET && method != Method::HEAD {
+            return Ok((route, false));
+        }
+        Ok(match self.upstreams.scoped(repo, namespace)? {
+            Some(own) => (route.in_repository(own), namespace.is_some()),
+            None => (route, false),
+        })
+    }
+
+    /// What is kept of an upstream is changed by that alone; it may be deleted.
+    fn check_writable(&self, route: &Route, method: &Method) -> Result<()> {
+        let is_write = ![Method::GET, Method::HEAD, Method::DELETE].contains(method);
+        match route.repository() {
+            Some(repo) if is_write && self.upstreams.find(repo).is_some() => {
+                Err(RegistryError::ReadOnly(repo.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Carries out a request. `who` sends it, once that is known.
-    async fn answer(&self, parts: &Parts, body: &mut Body, who: &mut Option<Caller>) -> Result<Response> {
-        let route = Route::parse(parts.uri.path())?;
+    async fn answer(
+        self: &Arc<Self>,
+        parts: &Parts,
+        body: &mut Body,
+        who: &mut Option<Caller>,
+    ) -> Result<Response> {
         let query = Query::parse(parts.uri.query())?;
+        let namespace = query.get("ns");
+        let (route, is_scoped) = self.scope(Route::parse(parts.uri.path())?, namespace, &parts.method)?;
+        let mut response = self.carry_out(parts, body, (route, &query), who).await?;
+        let namespace = namespace.filter(|_| is_scoped).and_then(|name| HeaderValue::from_str(name).ok());
+        if let Some(namespace) = namespace {
+            response.headers_mut().insert(OCI_NAMESPACE, namespace);
+        }
+        Ok(response)
+    }
+
+    async fn carry_out(
+        self: &Arc<Self>,
+        parts: &Parts,
+        body: &mut Body,
+        (route, query): (Route, &Query),
+        who: &mut Option<Caller>,
+    ) -> Result<Response> {
         let refused = Err(RegistryError::Unsupported { allow: route.methods() });
         let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
         if route == Route::Health && is_read {
@@ -90,31 +178,32 @@ impl Registry {
         }
         let visit = Arc::new(Visit::begin(self, parts, &route).await?);
         *who = Some(visit.caller().clone());
+        self.check_writable(&route, &parts.method)?;
         match (route, &parts.method) {
-            (Route::Token, &Method::GET) => self.give_token(parts, &visit, &query),
+            (Route::Token, &Method::GET) => self.give_token(parts, &visit, query),
             (Route::Base, _) if is_read => Ok(Answer::new(StatusCode::OK).text(JSON, "{}".to_owned())),
-            (Route::Blob(repo, digest), _) if is_read => self.get_blob(parts, repo, digest).await,
+            (Route::Blob(repo, digest), _) if is_read => self.serve_blob(parts, repo, digest).await,
             (Route::Blob(repo, digest), &Method::DELETE) => self.delete_blob(repo, digest).await,
-            (Route::Start(repo), &Method::POST) => self.start_upload(parts, body, &visit, repo, &query).await,
+            (Route::Start(repo), &Method::POST) => self.start_upload(parts, body, &visit, repo, query).await,
             (Route::Upload(repo, id), _) if is_read => self.upload_status(&visit, &repo, id),
             (Route::Upload(repo, id), &Method::PATCH) => {
                 self.patch_upload(parts, body, &visit, repo, id).await
             }
             (Route::Upload(repo, id), &Method::PUT) => {
-                self.end_upload(parts, body, &visit, (repo, id), &query).await
+                self.end_upload(parts, body, &visit, (repo, id), query).await
             }
             (Route::Upload(repo, id), &Method::DELETE) => self.cancel_upload(&visit, repo, id).await,
             (Route::Manifest(repo, reference), _) if is_read => {
-                self.get_manifest(parts, repo, reference).await
+                self.serve_manifest(parts, repo, reference).await
             }
             (Route::Manifest(repo, reference), &Method::PUT) => {
-                self.put_manifest(parts, body, repo, reference, &query).await
+                self.put_manifest(parts, body, repo, reference, query).await
             }
             (Route::Manifest(repo, reference), &Method::DELETE) => {
                 self.delete_manifest(repo, reference).await
             }
-            (Route::Tags(repo), _) if is_read => self.list_tags(repo, &query).await,
-            (Route::Referrers(repo, digest), _) if is_read => self.list_referrers(repo, digest, &query).await,
+            (Route::Tags(repo), _) if is_read => self.list_tags(repo, query).await,
+            (Route::Referrers(repo, digest), _) if is_read => self.list_referrers(repo, digest, query).await,
             _ => refused,
         }
     }
@@ -128,6 +217,10 @@ impl Registry {
 
 async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
+    let challenges = registry.challenges.as_ref();
+    if let Some(answer) = challenges.and_then(|all| acme::respond(all, &parts.method, parts.uri.path())) {
+        return answer;
+    }
     let mut who = None;
     let mut response = match registry.answer(&parts, &mut body, &mut who).await {
         Ok(response) => response,
@@ -139,7 +232,7 @@ async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Resp
             refusal(&error)
         }
     };
-    let version = header::HeaderValue::from_static("registry/2.0");
+    let version = HeaderValue::from_static("registry/2.0");
     response.headers_mut().insert(API_VERSION, version);
     if let Some(who) = who {
         // For whoever writes of it.

@@ -25,7 +25,7 @@ pub(super) fn decode(text: &str, form: bool) -> Option<String> {
 }
 
 /// Encodes a text so that it can stand as a value of a query.
-pub(super) fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

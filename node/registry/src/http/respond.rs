@@ -9,12 +9,14 @@ use axum::response::Response;
 
 use crate::digest::Digest;
 use crate::error::RegistryError;
+use crate::upstream::UpstreamError;
 
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 pub(super) const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 pub(super) const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 pub(super) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 pub(super) const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+pub(super) const OCI_NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 pub(super) const OCI_FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
 
 /// Seconds after which a client that was one too many may try again.
@@ -54,6 +56,13 @@ impl Answer {
         response
     }
 
+    /// Ends it with a body of a length that is not known yet.
+    pub(super) fn streamed(self, body: Body) -> Response {
+        let mut response = self.0;
+        *response.body_mut() = body;
+        response
+    }
+
     /// Ends it with a text for a body.
     pub(super) fn text(self, content_type: &str, text: String) -> Response {
         let len = text.len() as u64;
@@ -69,7 +78,11 @@ impl Answer {
 /// The answer to a request that is refused or failed.
 pub(super) fn refusal(error: &RegistryError) -> Response {
     let mut answer = Answer::new(error.status());
-    match error {
+    match error.innermost() {
+        RegistryError::Upstream(UpstreamError::Busy { seconds, .. }) => {
+            answer = answer.header(RETRY_AFTER, seconds.to_string());
+        }
+        RegistryError::ReadOnly(_) => answer = answer.header(ALLOW, "GET, HEAD, DELETE"),
         RegistryError::TooMany(_) => answer = answer.header(RETRY_AFTER, RETRY_AFTER_SECONDS),
         RegistryError::TooOften { seconds } => answer = answer.header(RETRY_AFTER, seconds.to_string()),
         RegistryError::Unauthorized { challenge, .. } if !challenge.is_empty() => {

@@ -61,6 +61,32 @@ impl Route {
         }
     }
 
+    /// The repository that it is about.
+    pub(super) fn repository(&self) -> Option<&RepoName> {
+        match self {
+            Self::Health | Self::Base | Self::Token => None,
+            Self::Blob(repo, _)
+            | Self::Start(repo)
+            | Self::Upload(repo, _)
+            | Self::Manifest(repo, _)
+            | Self::Tags(repo)
+            | Self::Referrers(repo, _) => Some(repo),
+        }
+    }
+
+    /// The same in another repository.
+    pub(super) fn in_repository(self, repo: RepoName) -> Self {
+        match self {
+            Self::Health | Self::Base | Self::Token => self,
+            Self::Blob(_, digest) => Self::Blob(repo, digest),
+            Self::Start(_) => Self::Start(repo),
+            Self::Upload(_, id) => Self::Upload(repo, id),
+            Self::Manifest(_, reference) => Self::Manifest(repo, reference),
+            Self::Tags(_) => Self::Tags(repo),
+            Self::Referrers(_, digest) => Self::Referrers(repo, digest),
+        }
+    }
+
     /// The methods that it knows, for the `Allow` header.
     pub(super) fn methods(&self) -> &'static str {
         match self {

@@ -21,6 +21,7 @@ use super::visit::Visit;
 use crate::access::Action;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{RegistryError, Result};
+use crate::files::FileHandle;
 use crate::ingest::Ingest;
 use crate::limits::SMALL_BYTES;
 use crate::name::RepoName;
@@ -66,6 +67,11 @@ impl Scratch {
         let id = new_id()?;
         let ingest = Some(store.uploads.scratch(id, algorithm)?);
         Ok(Self { store: Arc::clone(store), id, ingest, is_placed: false })
+    }
+
+    /// Opens what arrives a second time, to be read while it does.
+    pub(super) fn reader(&self) -> Result<Box<dyn FileHandle>> {
+        self.store.uploads.open_scratch(self.id)
     }
 
     /// Lets `push` make what has arrived something that stays.

@@ -12,7 +12,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use trustnet_registry::{
-    Algorithm, Digest, Files, Limits, LiveSettings, Options, OsFiles, Registry, Store, serve,
+    Algorithm, Certificates, Digest, Extras, Files, Limits, LiveSettings, Options, OsFiles, Registry, Store,
+    serve, serve_tls,
 };
 
 /// No test waits longer for one answer.
@@ -23,41 +24,42 @@ pub struct Server {
     pub dir: TempDir,
     pub addr: SocketAddr,
     store: Option<Arc<Store>>,
+    registry: Option<Arc<Registry>>,
     runtime: Option<Runtime>,
 }
 
-fn run(files: impl Files, limits: Limits, options: &Options) -> (SocketAddr, Arc<Store>, Runtime) {
-    run_with(files, limits, options, LiveSettings::open())
-}
-
-fn run_with(
-    files: impl Files,
-    limits: Limits,
-    options: &Options,
-    settings: Arc<LiveSettings>,
-) -> (SocketAddr, Arc<Store>, Runtime) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+/// A listener of the runtime's kind, and where it is.
+fn listen(port: u16) -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     listener.set_nonblocking(true).unwrap();
     let addr = listener.local_addr().unwrap();
+    (listener, addr)
+}
+
+type Running = (SocketAddr, Arc<Store>, Arc<Registry>, Runtime);
+
+fn run(files: impl Files, limits: Limits, options: &Options, extras: Extras) -> Running {
+    let (listener, addr) = listen(0);
     let store = Arc::new(Store::open(files, options).unwrap());
-    let registry = Registry::with_settings(Arc::clone(&store), limits, settings);
+    let registry = Registry::with(Arc::clone(&store), limits, extras);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(8)
         .enable_all()
         .build()
         .unwrap();
+    let served = Arc::clone(&registry);
     runtime.spawn(async move {
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        serve(listener, registry).await.unwrap();
+        serve(listener, served).await.unwrap();
     });
-    (addr, store, runtime)
+    (addr, store, registry, runtime)
 }
 
-fn run_governed(dir: &TempDir, files: impl Files, options: &Options) -> (SocketAddr, Arc<Store>, Runtime) {
+fn run_governed(dir: &TempDir, files: impl Files, options: &Options) -> Running {
     let settings = LiveSettings::follow(dir.path().join("registry.toml")).unwrap();
     let limits = settings.now().limits.apply(&Limits::default());
-    run_with(files, limits, options, settings)
+    run(files, limits, options, Extras { settings, ..Extras::default() })
 }
 
 impl Server {
@@ -66,9 +68,34 @@ impl Server {
     }
 
     pub fn with(limits: Limits, options: &Options) -> Self {
+        Self::with_extras(limits, options, Extras::default())
+    }
+
+    pub fn with_extras(limits: Limits, options: &Options, extras: Extras) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (addr, store, runtime) = run(OsFiles::new(dir.path()), limits, options);
-        Self { dir, addr, store: Some(store), runtime: Some(runtime) }
+        let (addr, store, registry, runtime) = run(OsFiles::new(dir.path()), limits, options, extras);
+        Self { dir, addr, store: Some(store), registry: Some(registry), runtime: Some(runtime) }
+    }
+
+    /// Serves the same over TLS, too; gives where.
+    pub fn serve_tls(&self, certificates: Arc<Certificates>) -> SocketAddr {
+        self.serve_tls_on(0, certificates)
+    }
+
+    /// As [`Server::serve_tls`], on a port that somebody else chose.
+    pub fn serve_tls_on(&self, port: u16, certificates: Arc<Certificates>) -> SocketAddr {
+        let (listener, addr) = listen(port);
+        let registry = Arc::clone(self.registry.as_ref().unwrap());
+        self.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            serve_tls(listener, registry, &certificates).await.unwrap();
+        });
+        addr
+    }
+
+    /// Lets something run for as long as it does.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.as_ref().unwrap().spawn(task);
     }
 
     /// A registry that follows `settings`, which stand in `registry.toml` in its directory.
@@ -81,17 +108,14 @@ impl Server {
     /// The same, on files of the test's own, which stand in `dir`.
     pub fn governed_on(dir: TempDir, files: impl Files, settings: &str, options: &Options) -> Self {
         std::fs::write(dir.path().join("registry.toml"), settings).unwrap();
-        let (addr, store, runtime) = run_governed(&dir, files, options);
-        Self { dir, addr, store: Some(store), runtime: Some(runtime) }
+        let (addr, store, registry, runtime) = run_governed(&dir, files, options);
+        Self { dir, addr, store: Some(store), registry: Some(registry), runtime: Some(runtime) }
     }
 
     /// Ends one that is governed and starts another one on the same directory.
     pub fn restart_governed(&mut self) {
-        self.runtime.take().unwrap().shutdown_timeout(PATIENCE);
-        self.store = None;
-        let (addr, store, runtime) =
-            run_governed(&self.dir, OsFiles::new(self.dir.path()), &Options::default());
-        (self.addr, self.store, self.runtime) = (addr, Some(store), Some(runtime));
+        self.end();
+        self.begin(run_governed(&self.dir, OsFiles::new(self.dir.path()), &Options::default()));
     }
 
     /// Changes the settings, and waits until they are looked at.
@@ -104,17 +128,29 @@ impl Server {
 
     /// A registry on files of the test's own, which stand in `dir`.
     pub fn on(dir: TempDir, files: impl Files, options: &Options) -> Self {
-        let (addr, store, runtime) = run(files, Limits::default(), options);
-        Self { dir, addr, store: Some(store), runtime: Some(runtime) }
+        let (addr, store, registry, runtime) = run(files, Limits::default(), options, Extras::default());
+        Self { dir, addr, store: Some(store), registry: Some(registry), runtime: Some(runtime) }
     }
 
     /// Ends it and starts another one on the same directory.
     pub fn restart(&mut self) {
+        self.restart_with(Extras::default());
+    }
+
+    pub fn restart_with(&mut self, extras: Extras) {
+        self.end();
+        self.begin(run(OsFiles::new(self.dir.path()), Limits::default(), &Options::default(), extras));
+    }
+
+    fn end(&mut self) {
         self.runtime.take().unwrap().shutdown_timeout(PATIENCE);
-        self.store = None;
-        let (addr, store, runtime) =
-            run(OsFiles::new(self.dir.path()), Limits::default(), &Options::default());
-        (self.addr, self.store, self.runtime) = (addr, Some(store), Some(runtime));
+        // The old registry holds the store, and that the directory's lock.
+        (self.store, self.registry) = (None, None);
+    }
+
+    fn begin(&mut self, (addr, store, registry, runtime): Running) {
+        self.addr = addr;
+        (self.store, self.registry, self.runtime) = (Some(store), Some(registry), Some(runtime));
     }
 
     /// Waits until nothing is left of uploads.
@@ -252,7 +288,7 @@ pub fn request(addr: SocketAddr, method: &str, path: &str, headers: &[(&str, &st
     read_answer(&mut stream, method == "HEAD")
 }
 
-pub fn read_answer(stream: &mut TcpStream, is_head: bool) -> Answer {
+pub fn read_answer(stream: &mut impl Read, is_head: bool) -> Answer {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
@@ -268,10 +304,31 @@ pub fn read_answer(stream: &mut TcpStream, is_head: bool) -> Answer {
         headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, len)| len.parse().unwrap());
     let mut body = Vec::new();
     let mut is_whole = true;
-    if !is_head {
+    if !is_head && headers.iter().any(|(name, _)| name == "transfer-encoding") {
+        is_whole = read_chunks(&mut reader, &mut body).is_some();
+    } else if !is_head {
         is_whole = reader.take(len).read_to_end(&mut body).is_ok() && body.len() as u64 == len;
     }
     Answer { status, headers, body, is_whole }
+}
+
+/// Reads a body of chunks; `None` if its end does not come.
+fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> Option<()> {
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let len = u64::from_str_radix(line.trim_end(), 16).ok()?;
+        let before = body.len() as u64;
+        reader.by_ref().take(len).read_to_end(body).ok()?;
+        if body.len() as u64 != before + len {
+            return None;
+        }
+        line.clear();
+        reader.read_line(&mut line).ok()?;
+        if len == 0 {
+            return Some(());
+        }
+    }
 }
 
 pub fn sha256(content: &[u8]) -> Digest {

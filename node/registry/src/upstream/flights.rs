@@ -1,0 +1,146 @@
+//! What is on its way from upstreams: each thing once, however many clients want it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::digest::Digest;
+use crate::error::{RegistryError, Result};
+use crate::files::FileHandle;
+use crate::name::RepoName;
+
+/// How far a blob has come.
+#[derive(Clone, Debug)]
+pub(crate) enum Progress {
+    /// The upstream has not answered.
+    Asking,
+    /// So many bytes are in the file.
+    Growing(u64),
+    /// All of it is here, verified and kept.
+    Kept,
+    /// It will not come.
+    Failed(Arc<RegistryError>),
+}
+
+/// What is known of a blob once the upstream has answered.
+pub(crate) struct Source {
+    pub(crate) file: Arc<dyn FileHandle>,
+    /// Its length in bytes, if the upstream said so.
+    pub(crate) len: Option<u64>,
+}
+
+/// A blob on its way.
+pub(crate) struct Transfer {
+    source: OnceLock<Source>,
+    progress: watch::Sender<Progress>,
+}
+
+impl Transfer {
+    fn new() -> Self {
+        Self { source: OnceLock::new(), progress: watch::Sender::new(Progress::Asking) }
+    }
+
+    /// Says where the bytes go.
+    pub(crate) fn begin(&self, source: Source) {
+        let _ = self.source.set(source);
+        self.progress.send_replace(Progress::Growing(0));
+    }
+
+    /// Says how many bytes are there.
+    pub(crate) fn grown(&self, len: u64) {
+        self.progress.send_replace(Progress::Growing(len));
+    }
+
+    fn end(&self, result: Result<(), Arc<RegistryError>>) {
+        self.progress.send_replace(match result {
+            Ok(()) => Progress::Kept,
+            Err(error) => Progress::Failed(error),
+        });
+    }
+
+    pub(crate) fn source(&self) -> Option<&Source> {
+        self.source.get()
+    }
+
+    /// Follows it.
+    pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+}
+
+type Outcome = Option<Result<(), Arc<RegistryError>>>;
+type Manifests = HashMap<(RepoName, String), watch::Receiver<Outcome>>;
+type Blobs = HashMap<(RepoName, Digest), Arc<Transfer>>;
+
+/// Everything on its way.
+#[derive(Default)]
+pub(crate) struct Flights {
+    manifests: Mutex<Manifests>,
+    blobs: Mutex<Blobs>,
+}
+
+impl Flights {
+    fn manifests(&self) -> std::sync::MutexGuard<'_, Manifests> {
+        self.manifests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn blobs(&self) -> std::sync::MutexGuard<'_, Blobs> {
+        self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Carries out `fetch` for a manifest, unless somebody does already, and waits for the end of that.
+///
+/// It goes on when this client goes away: others may wait for it, and the next one will ask for it.
+pub(crate) async fn manifest(
+    upstreams: &Arc<super::Upstreams>,
+    key: (RepoName, String),
+    fetch: impl Future<Output = Result<()>> + Send + 'static,
+) -> Result<()> {
+    let mut outcome = {
+        let mut manifests = upstreams.flights.manifests();
+        if let Some(outcome) = manifests.get(&key) {
+            outcome.clone()
+        } else {
+            let (sender, outcome) = watch::channel(None);
+            manifests.insert(key.clone(), outcome.clone());
+            let upstreams = Arc::clone(upstreams);
+            tokio::spawn(async move {
+                // On a task of its own, so that the table is tidied even if it panics.
+                let result = tokio::spawn(fetch).await.unwrap_or(Err(RegistryError::Interrupted));
+                upstreams.flights.manifests().remove(&key);
+                sender.send_replace(Some(result.map_err(Arc::new)));
+            });
+            outcome
+        }
+    };
+    let ended = outcome.wait_for(Option::is_some).await.map_err(|_| RegistryError::Interrupted)?;
+    match &*ended {
+        Some(Err(error)) => Err(RegistryError::Shared(Arc::clone(error))),
+        Some(Ok(())) => Ok(()),
+        None => Err(RegistryError::Interrupted),
+    }
+}
+
+/// A blob on its way: the one that is, or one that `fetch` starts.
+pub(crate) fn blob<F: Future<Output = Result<()>> + Send + 'static>(
+    upstreams: &Arc<super::Upstreams>,
+    key: (RepoName, Digest),
+    fetch: impl FnOnce(Arc<Transfer>) -> F,
+) -> Arc<Transfer> {
+    let mut blobs = upstreams.flights.blobs();
+    if let Some(transfer) = blobs.get(&key) {
+        return Arc::clone(transfer);
+    }
+    let transfer = Arc::new(Transfer::new());
+    blobs.insert(key.clone(), Arc::clone(&transfer));
+    let (upstreams, own) = (Arc::clone(upstreams), Arc::clone(&transfer));
+    let fetch = fetch(Arc::clone(&transfer));
+    tokio::spawn(async move {
+        let result = tokio::spawn(fetch).await.unwrap_or(Err(RegistryError::Interrupted));
+        upstreams.flights.blobs().remove(&key);
+        own.end(result.map_err(Arc::new));
+    });
+    transfer
+}

@@ -1,0 +1,595 @@
+//! Pulls through the registry from another one: kept once, served for ever, never wrong.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+#[path = "common/elsewhere.rs"]
+mod elsewhere;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::*;
+use elsewhere::{Elsewhere, Reply};
+use trustnet_registry::{Extras, Keeper, Limits, Names, Options, UpstreamSettings, Upstreams, now_seconds};
+
+fn settings(url: &str) -> UpstreamSettings {
+    UpstreamSettings {
+        prefix: "up.example".to_owned(),
+        url: url.to_owned(),
+        namespaces: Vec::new(),
+        username: None,
+        password: None,
+        password_file: None,
+        ca: None,
+        refresh_seconds: 600,
+    }
+}
+
+fn extras(settings: UpstreamSettings) -> Extras {
+    Extras { upstreams: Arc::new(Upstreams::open(&[settings]).unwrap()), ..Extras::default() }
+}
+
+fn cache_with(settings: UpstreamSettings, limits: Limits) -> Server {
+    Server::with_extras(limits, &Options::default(), extras(settings))
+}
+
+fn cache(url: &str) -> Server {
+    cache_with(settings(url), Limits::default())
+}
+
+/// The path of something in the cache's copy of the upstream's repository `a/b`.
+fn path(rest: impl std::fmt::Display) -> String {
+    format!("/v2/up.example/a/b/{rest}")
+}
+
+/// An upstream with one image: tag `v1`, its manifest, its blobs.
+fn one_image(seed: u64) -> (String, Vec<u8>, Vec<u8>) {
+    let (config, layer) = (content(seed, 300), content(seed + 1, 700_000));
+    (image(&config, &[&layer], ""), config, layer)
+}
+
+fn manifest_reply(text: &str) -> Reply {
+    Reply::ok(text)
+        .with("Content-Type", OCI_MANIFEST)
+        .with("Docker-Content-Digest", sha256(text.as_bytes()).to_string())
+}
+
+/// Serves `text` as tag `v1` and by digest, and `blobs`.
+fn plain(text: &str, blobs: &[&[u8]]) -> impl Fn(&elsewhere::Asked) -> Reply + Send + Sync + 'static {
+    let text = text.to_owned();
+    let blobs: Vec<Vec<u8>> = blobs.iter().map(|blob| blob.to_vec()).collect();
+    move |asked| {
+        let digest = sha256(text.as_bytes());
+        if asked.path == "/v2/a/b/manifests/v1" || asked.path == format!("/v2/a/b/manifests/{digest}") {
+            return manifest_reply(&text);
+        }
+        let blob = blobs.iter().find(|blob| asked.path == format!("/v2/a/b/blobs/{}", sha256(blob)));
+        blob.map_or_else(|| Reply::new(404, "{}"), |blob| Reply::ok(blob.clone()))
+    }
+}
+
+#[test]
+fn an_image_is_fetched_once_and_served_when_the_upstream_is_gone() {
+    let upstream = Server::start();
+    let (config, layer) = (content(1, 300), content(2, 3_000_000));
+    upstream.push_blob("a/b", &config);
+    let digest = upstream.push_blob("a/b", &layer);
+    let text = image(&config, &[&layer], "");
+    upstream.put_manifest("a/b", "v1", OCI_MANIFEST, &text).expect(201);
+
+    let mut cache = cache(&format!("http://{}", upstream.addr));
+    let answer = cache.get(&path("manifests/v1")).expect(200);
+    assert_eq!(
+        (answer.body.as_slice(), answer.header("content-type")),
+        (text.as_bytes(), Some(OCI_MANIFEST))
+    );
+    assert_eq!(answer.header("warning"), None);
+    let blob = cache.get(&path(format_args!("blobs/{digest}"))).expect(200);
+    assert!(blob.is_whole && blob.body == layer);
+    assert_eq!(blob.header("docker-content-digest"), Some(digest.to_string().as_str()));
+    cache.get(&path(format_args!("blobs/{}", sha256(&config)))).expect(200);
+    assert_eq!(cache.get(&path("tags/list")).expect(200).json()["tags"][0], "v1");
+
+    let url = format!("http://{}", upstream.addr);
+    drop(upstream);
+    // Also after a restart, and with metadata made again from the files.
+    for is_rebuilt in [false, true] {
+        if is_rebuilt {
+            std::fs::remove_file(cache.dir.path().join("metadata.redb")).unwrap();
+        }
+        cache.restart_with(extras(settings(&url)));
+        let stale = cache.get(&path("manifests/v1")).expect(200);
+        assert!(
+            stale.body == text.as_bytes()
+                && stale.header("warning").is_some_and(|text| text.starts_with("110 "))
+        );
+        let by_digest = cache.get(&path(format_args!("manifests/{}", sha256(text.as_bytes())))).expect(200);
+        assert_eq!(by_digest.header("warning"), None);
+        assert_eq!(cache.get(&path(format_args!("blobs/{digest}"))).expect(200).body, layer);
+    }
+    // What is not here is not "unknown": nobody could be asked.
+    cache.get(&path("manifests/v2")).refused(502, "UNKNOWN");
+    cache.get(&path(format_args!("blobs/{}", sha256(b"other")))).refused(502, "UNKNOWN");
+}
+
+#[test]
+fn an_upstream_with_the_clusters_own_authority() {
+    let upstream = Server::start();
+    let text = upstream.push_image("a/b", "v1", 1);
+    let names = Names::of_machine("", &[], &[]).unwrap();
+    let keeper = Keeper::open(upstream.dir.path(), &names, now_seconds()).unwrap();
+    let addr = upstream.serve_tls(keeper.certificates());
+    let trusted = UpstreamSettings {
+        ca: Some(upstream.dir.path().join("tls/ca.pem")),
+        ..settings(&format!("https://localhost:{}", addr.port()))
+    };
+    let cache_of = |settings| cache_with(settings, Limits::default());
+    assert_eq!(cache_of(trusted.clone()).get(&path("manifests/v1")).expect(200).body, text.as_bytes());
+    // Another authority, and a server that speaks no TLS.
+    let other = tempfile::tempdir().unwrap();
+    Keeper::open(other.path(), &names, now_seconds()).unwrap();
+    let distrusted = UpstreamSettings { ca: Some(other.path().join("tls/ca.pem")), ..trusted.clone() };
+    cache_of(distrusted).get(&path("manifests/v1")).refused(502, "UNKNOWN");
+    let plain = UpstreamSettings { url: format!("https://localhost:{}", upstream.addr.port()), ..trusted };
+    cache_of(plain).get(&path("manifests/v1")).refused(502, "UNKNOWN");
+}
+
+#[test]
+fn clients_may_name_the_registry_that_they_mean() {
+    let (text, config, layer) = one_image(1);
+    let upstream = Elsewhere::start(plain(&text, &[&config, &layer]));
+    let cache = cache_with(
+        UpstreamSettings { namespaces: vec!["up.example:5000".to_owned()], ..settings(&upstream.url()) },
+        Limits::default(),
+    );
+    let answer = cache.get("/v2/a/b/manifests/v1?ns=up.example%3A5000").expect(200);
+    assert_eq!(
+        (answer.body.as_slice(), answer.header("oci-namespace")),
+        (text.as_bytes(), Some("up.example:5000"))
+    );
+    let blob = format!("/v2/a/b/blobs/{}?ns=up.example:5000", sha256(&layer));
+    assert_eq!(cache.get(&blob).expect(200).body, layer);
+    // The same, by its name here.
+    assert_eq!(cache.get(&path("manifests/v1")).expect(200).header("oci-namespace"), None);
+    // Without the namespace, or with one that is kept of nobody, it is a repository of ours.
+    cache.get("/v2/a/b/manifests/v1").refused(404, "MANIFEST_UNKNOWN");
+    let other = cache.get("/v2/a/b/manifests/v1?ns=other.example").refused(404, "MANIFEST_UNKNOWN");
+    assert_eq!(other.header("oci-namespace"), None);
+}
+
+#[test]
+fn nothing_is_pushed_to_what_is_kept_of_another() {
+    let (text, config, layer) = one_image(1);
+    let upstream = Elsewhere::start(plain(&text, &[&config, &layer]));
+    let cache = cache(&upstream.url());
+    let answer = cache.put_manifest("up.example/a/b", "v1", OCI_MANIFEST, &text).refused(405, "UNSUPPORTED");
+    assert_eq!(answer.header("allow"), Some("GET, HEAD, DELETE"));
+    cache.request("POST", &path("blobs/uploads/"), &[], b"").refused(405, "UNSUPPORTED");
+    let mount = format!("blobs/uploads/?mount={}&from=x", sha256(&layer));
+    cache.request("POST", &path(mount), &[], b"").refused(405, "UNSUPPORTED");
+    assert!(upstream.asked().is_empty());
+    // What is kept can be thrown away.
+    cache.get(&path("manifests/v1")).expect(200);
+    cache.delete(&path("manifests/v1")).expect(202);
+    cache.push_image("up.example-not", "v1", 7);
+}
+
+#[test]
+fn tokens_are_fetched_once_and_shown_to_the_upstream_only() {
+    let (text, config, layer) = one_image(1);
+    let (served, blob) = (text.clone(), layer.clone());
+    let tokens = Elsewhere::start(move |asked| {
+        let is_known = asked.header("authorization") == Some("Basic dTpw");
+        if is_known { Reply::ok(r#"{"token":"t0ken","expires_in":300}"#) } else { Reply::new(401, "{}") }
+    });
+    let cdn = Elsewhere::start(move |_| Reply::ok(blob.clone()));
+    let (realm, content) = (tokens.url(), cdn.url());
+    let inner = plain(&served, &[&config]);
+    let upstream = Elsewhere::start(move |asked| {
+        if asked.header("authorization") != Some("Bearer t0ken") {
+            let challenge =
+                format!("Bearer realm=\"{realm}/token?x=1\",service=\"up\",scope=\"repository:evil:*\"");
+            return Reply::new(401, "{}").with("WWW-Authenticate", challenge);
+        }
+        match inner(asked) {
+            reply if reply.status == 404 => Reply::redirect(format!("{content}/blob?signature=s")),
+            reply => reply,
+        }
+    });
+    let known = UpstreamSettings {
+        username: Some("u".to_owned()),
+        password: Some("p".to_owned()),
+        ..settings(&upstream.url())
+    };
+    let server = cache_with(known, Limits::default());
+    assert_eq!(server.get(&path("manifests/v1")).expect(200).body, text.as_bytes());
+    server.get(&path(format_args!("blobs/{}", sha256(&config)))).expect(200);
+    assert_eq!(server.get(&path(format_args!("blobs/{}", sha256(&layer)))).expect(200).body, layer);
+    let asked = tokens.asked();
+    assert_eq!(asked.len(), 1, "one token for all of it");
+    assert_eq!(asked[0].path, "/token?x=1&service=up&scope=repository%3Aa%2Fb%3Apull", "our own scope");
+    assert_eq!(cdn.asked().len(), 1);
+    assert_eq!(cdn.asked()[0].header("authorization"), None, "the token is nobody else's");
+
+    cache(&upstream.url()).get(&path("manifests/v1")).refused(403, "DENIED");
+}
+
+#[test]
+fn passwords_where_no_tokens_are_wanted() {
+    let (text, ..) = one_image(1);
+    let inner = plain(&text, &[]);
+    let upstream = Elsewhere::start(move |asked| match asked.header("authorization") {
+        Some("Basic dTpw") => inner(asked),
+        _ => Reply::new(401, "").with("WWW-Authenticate", "Basic realm=\"x\""),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("password"), "p\n").unwrap();
+    let known = UpstreamSettings {
+        username: Some("u".to_owned()),
+        password_file: Some(dir.path().join("password")),
+        ..settings(&upstream.url())
+    };
+    cache_with(known, Limits::default()).get(&path("manifests/v1")).expect(200);
+    cache(&upstream.url()).get(&path("manifests/v1")).refused(403, "DENIED");
+}
+
+#[test]
+fn token_servers_that_make_no_sense() {
+    let realm = Arc::new(Mutex::new(String::new()));
+    let answer = Arc::new(Mutex::new(Reply::ok("")));
+    let (said, given) = (Arc::clone(&realm), Arc::clone(&answer));
+    let upstream = Elsewhere::start(move |asked| {
+        if asked.path.starts_with("/token") {
+            return given.lock().unwrap().clone();
+        }
+        Reply::new(401, "").with("WWW-Authenticate", said.lock().unwrap().clone())
+    });
+    let own = format!("Bearer realm=\"{}/token\"", upstream.url());
+    let long = format!(r#"{{"token":"{}"}}"#, "x".repeat(100_000));
+    let cases: [(&str, Reply, u16); 10] = [
+        (&own, Reply::ok(""), 502),
+        (&own, Reply::ok("{}"), 502),
+        (&own, Reply::ok(long), 502),
+        (&own, Reply::new(500, ""), 502),
+        (&own, Reply::new(404, ""), 502),
+        (&own, Reply::new(403, ""), 403),
+        // A token that is not accepted: asked for once, not in a loop.
+        (&own, Reply::ok(r#"{"token":"t"}"#), 403),
+        ("Negotiate", Reply::ok(""), 403),
+        ("Bearer realm=\"file:///etc/passwd\"", Reply::ok(""), 502),
+        // From this machine's upstream to a network that this machine happens to be in.
+        ("Bearer realm=\"http://10.0.0.1/token\"", Reply::ok(""), 502),
+    ];
+    for (index, (challenge, reply, status)) in cases.into_iter().enumerate() {
+        (*realm.lock().unwrap(), *answer.lock().unwrap()) = (challenge.to_owned(), reply);
+        let before = upstream.asked().len();
+        let answer = cache(&upstream.url()).get(&path("manifests/v1"));
+        assert_eq!(answer.status, status, "case {index}: {}", String::from_utf8_lossy(&answer.body));
+        assert!(upstream.asked().len() - before <= 3, "case {index}");
+    }
+}
+
+#[test]
+fn redirects_are_bounded_and_lead_nowhere_inside() {
+    let to = Arc::new(Mutex::new(String::new()));
+    let said = Arc::clone(&to);
+    let upstream = Elsewhere::start(move |_| Reply::redirect(said.lock().unwrap().clone()));
+    let digest = sha256(b"x");
+    let own = format!("{}/again", upstream.url());
+    for (location, why) in [
+        (own.as_str(), "more than 5 redirects"),
+        ("/again", "more than 5 redirects"),
+        ("", "is not a URL"),
+        ("ftp://a/", "neither https:// nor http://"),
+        ("http://169.254.169.254/latest/meta-data/", "must not lead"),
+        ("http://10.0.0.1/", "must not lead"),
+        ("http://[fe80::1]/", "must not lead"),
+        ("http://0.0.0.0/", "must not lead"),
+        ("http://[::ffff:10.0.0.1]/", "must not lead"),
+    ] {
+        location.clone_into(&mut to.lock().unwrap());
+        let server = cache(&upstream.url());
+        let answer = server.get(&path(format_args!("blobs/{digest}"))).refused(502, "UNKNOWN");
+        let message = answer.json()["errors"][0]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(why), "{location}: {message}");
+        server.expect_no_uploads();
+    }
+}
+
+#[test]
+fn wrong_content_never_arrives_whole_and_is_not_kept() {
+    let layer = content(2, 700_000);
+    let digest = sha256(&layer);
+    let mut changed = layer.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    let longer = [layer.as_slice(), b"more"].concat();
+    let cases = [
+        Reply::ok(changed.clone()),
+        Reply::ok(changed).chunked(),
+        Reply::ok(longer.clone()),
+        Reply::ok(longer).chunked(),
+        Reply::ok(&layer[..600_000]),
+        Reply::ok(&layer[..600_000]).chunked(),
+        Reply::ok(layer.clone()).cut_after(600_000),
+        Reply::ok(layer.clone()).chunked().cut_after(600_000),
+        Reply::ok(""),
+        Reply::ok("").chunked(),
+    ];
+    for (index, reply) in cases.into_iter().enumerate() {
+        let is_good = Arc::new(AtomicBool::new(false));
+        let (good, right) = (Arc::clone(&is_good), layer.clone());
+        let upstream = Elsewhere::start(move |_| {
+            if good.load(Ordering::SeqCst) { Reply::ok(right.clone()) } else { reply.clone() }
+        });
+        let server = cache(&upstream.url());
+        let answer = server.get(&path(format_args!("blobs/{digest}")));
+        assert!(answer.status == 502 || !answer.is_whole, "case {index}: {} came whole", answer.status);
+        server.expect_no_uploads();
+        assert!(std::fs::read_dir(server.dir.path().join("blobs/sha256")).map_or(0, Iterator::count) <= 1);
+        // The next client is lucky.
+        is_good.store(true, Ordering::SeqCst);
+        let answer = server.get(&path(format_args!("blobs/{digest}"))).expect(200);
+        assert!(answer.is_whole && answer.body == layer, "case {index}");
+    }
+}
+
+#[test]
+fn a_length_that_is_not_said_is_no_obstacle() {
+    let layer = content(2, 700_000);
+    let blob = layer.clone();
+    let upstream = Elsewhere::start(move |_| Reply::ok(blob.clone()).chunked());
+    let server = cache(&upstream.url());
+    let answer = server.get(&path(format_args!("blobs/{}", sha256(&layer)))).expect(200);
+    assert!(answer.is_whole && answer.body == layer && answer.header("content-length").is_none());
+    let again = server.get(&path(format_args!("blobs/{}", sha256(&layer)))).expect(200);
+    assert_eq!(again.header("content-length"), Some("700000"));
+    assert_eq!(upstream.count("GET", "/blobs/"), 1);
+}
+
+#[test]
+fn parts_and_heads_of_what_is_not_here_yet() {
+    let layer = content(2, 700_000);
+    let blob = layer.clone();
+    let upstream = Elsewhere::start(move |_| Reply::ok(blob.clone()));
+    let server = cache(&upstream.url());
+    let at = path(format_args!("blobs/{}", sha256(&layer)));
+    let head = server.head(&at).expect(200);
+    assert_eq!(head.header("content-length"), Some("700000"));
+    assert_eq!(upstream.count("GET", "/blobs/"), 0, "a question fetches nothing");
+    let part = server.request("GET", &at, &[("Range", "bytes=699990-")], b"").expect(206);
+    assert_eq!(part.body, &layer[699_990..]);
+    server.request("GET", &at, &[("Range", "bytes=700000-")], b"").expect(416);
+}
+
+#[test]
+fn many_clients_one_fetch() {
+    let (text, config, layer) = one_image(1);
+    let inner = plain(&text, &[&config, &layer]);
+    let upstream = Elsewhere::start(move |asked| {
+        std::thread::sleep(Duration::from_millis(100));
+        let reply = inner(asked);
+        if asked.path.contains("/blobs/") {
+            reply.pausing_after(300_000, Duration::from_millis(400))
+        } else {
+            reply
+        }
+    });
+    let server = cache(&upstream.url());
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                assert_eq!(server.get(&path("manifests/v1")).expect(200).body, text.as_bytes());
+                let answer = server.get(&path(format_args!("blobs/{}", sha256(&layer)))).expect(200);
+                assert!(answer.is_whole && answer.body == layer);
+            });
+        }
+    });
+    assert_eq!((upstream.count("GET", "/manifests/"), upstream.count("GET", "/blobs/")), (1, 1));
+}
+
+#[test]
+fn a_fetch_goes_on_when_its_client_goes_away() {
+    let layer = content(2, 700_000);
+    let blob = layer.clone();
+    let upstream =
+        Elsewhere::start(move |_| Reply::ok(blob.clone()).pausing_after(300_000, Duration::from_millis(300)));
+    let server = cache(&upstream.url());
+    let at = path(format_args!("blobs/{}", sha256(&layer)));
+    let mut stream = connect(server.addr);
+    std::io::Write::write_all(&mut stream, format!("GET {at} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+        .unwrap();
+    std::io::Read::read_exact(&mut stream, &mut [0; 1_000]).unwrap();
+    drop(stream);
+    let until = Instant::now() + Duration::from_secs(30);
+    while server.get(&at).body != layer {
+        assert!(Instant::now() < until);
+    }
+    assert_eq!(upstream.count("GET", "/blobs/"), 1);
+}
+
+#[test]
+fn tags_are_asked_for_again() {
+    let texts = [one_image(1).0, one_image(5).0];
+    let now = Arc::new(Mutex::new(texts[0].clone()));
+    let said = Arc::clone(&now);
+    let upstream = Elsewhere::start(move |_| manifest_reply(&said.lock().unwrap()));
+    let server =
+        cache_with(UpstreamSettings { refresh_seconds: 1, ..settings(&upstream.url()) }, Limits::default());
+    let get = || server.get(&path("manifests/v1")).expect(200).body;
+    for _ in 0..3 {
+        assert_eq!(get(), texts[0].as_bytes());
+    }
+    assert_eq!(
+        (upstream.count("GET", ""), upstream.count("HEAD", "")),
+        (1, 0),
+        "fresh tags are not asked for"
+    );
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(get(), texts[0].as_bytes());
+    assert_eq!((upstream.count("GET", ""), upstream.count("HEAD", "")), (1, 1), "unchanged is not fetched");
+    texts[1].clone_into(&mut now.lock().unwrap());
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(get(), texts[1].as_bytes());
+    assert_eq!(upstream.count("GET", ""), 2);
+    // Back to one that is still here.
+    texts[0].clone_into(&mut now.lock().unwrap());
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(get(), texts[0].as_bytes());
+    assert_eq!(upstream.count("GET", ""), 2);
+}
+
+#[test]
+fn what_the_upstream_says_is_passed_on() {
+    let status = Arc::new(Mutex::new(Reply::new(404, "{}")));
+    let said = Arc::clone(&status);
+    let upstream = Elsewhere::start(move |_| said.lock().unwrap().clone());
+    let digest = sha256(b"x");
+    for (reply, status_code, code) in [
+        (Reply::new(404, "{}"), 404, ""),
+        (Reply::new(403, "{}"), 403, "DENIED"),
+        (Reply::new(500, "{}"), 502, "UNKNOWN"),
+        (Reply::new(204, ""), 502, "UNKNOWN"),
+        (Reply::new(206, "x"), 502, "UNKNOWN"),
+        (Reply::new(301, ""), 502, "UNKNOWN"),
+        (Reply::new(504, ""), 504, "UNKNOWN"),
+    ] {
+        *status.lock().unwrap() = reply;
+        let server = cache(&upstream.url());
+        let of = |unknown: &'static str| if code.is_empty() { unknown } else { code };
+        server.get(&path("manifests/v1")).refused(status_code, of("MANIFEST_UNKNOWN"));
+        server.get(&path(format_args!("blobs/{digest}"))).refused(status_code, of("BLOB_UNKNOWN"));
+        assert_eq!(server.head(&path(format_args!("blobs/{digest}"))).status, status_code);
+    }
+}
+
+#[test]
+fn an_upstream_that_was_asked_too_often_is_left_alone() {
+    let (text, ..) = one_image(1);
+    let is_busy = Arc::new(AtomicBool::new(false));
+    let (busy, inner) = (Arc::clone(&is_busy), plain(&text, &[]));
+    let upstream = Elsewhere::start(move |asked| {
+        let is_busy = busy.load(Ordering::SeqCst);
+        if is_busy { Reply::new(429, "{}").with("Retry-After", "77") } else { inner(asked) }
+    });
+    let server =
+        cache_with(UpstreamSettings { refresh_seconds: 1, ..settings(&upstream.url()) }, Limits::default());
+    server.get(&path("manifests/v1")).expect(200);
+    is_busy.store(true, Ordering::SeqCst);
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert!(
+        server.get(&path("manifests/v1")).expect(200).header("warning").is_some(),
+        "what is here is served"
+    );
+    let before = upstream.asked().len();
+    for _ in 0..3 {
+        let answer = server.get(&path("manifests/v2")).refused(429, "TOOMANYREQUESTS");
+        let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((70..=78).contains(&seconds));
+    }
+    assert_eq!(upstream.asked().len(), before, "it is not asked again before its time");
+}
+
+#[test]
+fn an_upstream_that_is_gone_costs_no_time() {
+    let gone = Elsewhere::start(|_| Reply::new(404, "")).url();
+    std::thread::sleep(Duration::from_millis(100));
+    let server = cache(&gone);
+    let start = Instant::now();
+    for _ in 0..20 {
+        server.get(&path("manifests/v1")).refused(502, "UNKNOWN");
+    }
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn an_upstream_that_stops_in_the_middle() {
+    let layer = content(2, 700_000);
+    let blob = layer.clone();
+    let upstream =
+        Elsewhere::start(move |_| Reply::ok(blob.clone()).pausing_after(300_000, Duration::from_secs(20)));
+    let limits = Limits { batch_time: Duration::from_millis(500), ..Limits::default() };
+    let server = cache_with(settings(&upstream.url()), limits);
+    let start = Instant::now();
+    let answer = server.get(&path(format_args!("blobs/{}", sha256(&layer))));
+    assert!(!answer.is_whole && answer.body.len() < layer.len());
+    assert!(start.elapsed() < Duration::from_secs(10));
+    server.expect_no_uploads();
+}
+
+#[test]
+fn manifests_that_are_none() {
+    let (text, ..) = one_image(1);
+    let big = image(&[], &[], &format!(r#","annotations":{{"a":"{}"}}"#, "x".repeat(4 * 1024 * 1024)));
+    let other = sha256(b"other").to_string();
+    let cases = [
+        manifest_reply("{}"),
+        manifest_reply("no json"),
+        Reply::ok(text.clone()).with("Content-Type", OCI_MANIFEST).with("Docker-Content-Digest", other),
+        manifest_reply(&big),
+        manifest_reply(&big).chunked(),
+        Reply::ok(text.clone()).with("Content-Type", OCI_INDEX),
+        manifest_reply(&text).cut_after(20),
+        manifest_reply(&text).saying(text.len() + 1),
+        Reply::ok(r#"{"schemaVersion":1,"name":"a"}"#)
+            .with("Content-Type", "application/vnd.docker.distribution.manifest.v1+json"),
+        Reply::ok("<html>log in first</html>").with("Content-Type", "text/html"),
+    ];
+    for (index, reply) in cases.into_iter().enumerate() {
+        let upstream = Elsewhere::start(move |_| reply.clone());
+        let server = cache(&upstream.url());
+        let answer = server.get(&path("manifests/v1"));
+        assert_eq!(answer.status, 502, "case {index}: {}", String::from_utf8_lossy(&answer.body));
+        server.get(&path("tags/list")).expect(404);
+        server.expect_no_uploads();
+    }
+    // By digest, what has another one is refused; without a type in the answer, that of the manifest counts.
+    let (wrong, right) = (text.clone(), text.clone());
+    let upstream =
+        Elsewhere::start(move |_| Reply::ok(wrong.clone()).with("Content-Type", "application/json"));
+    let server = cache(&upstream.url());
+    server.get(&path(format_args!("manifests/{}", sha256(b"x")))).refused(502, "UNKNOWN");
+    let answer = server.get(&path(format_args!("manifests/{}", sha256(right.as_bytes())))).expect(200);
+    assert_eq!(answer.header("content-type"), Some(OCI_MANIFEST));
+    assert_eq!(
+        server.get(&path(format_args!("manifests/{}", sha512(right.as_bytes())))).expect(200).body,
+        right.as_bytes()
+    );
+}
+
+#[test]
+fn what_another_repository_holds_is_shown_only_on_the_upstreams_word() {
+    let secret = content(9, 200_000);
+    let digest = sha256(&secret);
+    let is_there = Arc::new(AtomicBool::new(false));
+    let there = Arc::clone(&is_there);
+    let len = secret.len();
+    let upstream =
+        Elsewhere::start(move |asked| match (there.load(Ordering::SeqCst), asked.method.as_str()) {
+            (true, "HEAD") => Reply::ok("").saying(len),
+            _ => Reply::new(404, "{}"),
+        });
+    let server = cache(&upstream.url());
+    server.push_blob("secret", &secret);
+    let at = path(format_args!("blobs/{digest}"));
+    server.get(&at).refused(404, "BLOB_UNKNOWN");
+    is_there.store(true, Ordering::SeqCst);
+    assert_eq!(server.get(&at).expect(200).body, secret);
+    assert_eq!(upstream.count("GET", "/blobs/"), 0, "it need not be sent again");
+}
+
+#[test]
+fn a_manifest_that_lies_about_a_length_costs_nobody_a_blob() {
+    let blob = content(9, 5_000);
+    let lie = image(&content(8, 10), &[&blob], "").replace("\"size\":5000", "\"size\":4999");
+    let upstream = Elsewhere::start(plain(&lie, &[]));
+    let mut server = cache(&upstream.url());
+    server.push_blob("own", &blob);
+    server.get(&path("manifests/v1")).expect(200);
+    std::fs::remove_file(server.dir.path().join("metadata.redb")).unwrap();
+    server.restart();
+    let at = format!("/v2/own/blobs/{}", sha256(&blob));
+    assert_eq!(server.get(&at).expect(200).body, blob);
+    assert!(server.store().damaged().unwrap().is_empty());
+}
