@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -42,12 +42,13 @@ pub struct Load {
 
 impl Load {
     /// Starts to write to the nodes at `urls`, to the next when one does not answer. A user registers and then rates
-    /// `rated`, over and over. `behind` is how far the nodes' clock is behind ours: a board without a clock, where no
-    /// time server answers, lives in the past, and takes no transactions from its future.
+    /// `rated`, over and over. All of it is dated `dated_ms`, a moment on the nodes' clock: a board without a clock, where
+    /// no time server answers, lives in the past, falls further behind with each power cut, and takes no transactions
+    /// from its future.
     ///
     /// # Errors
     /// The chain's name or the user's key cannot be had.
-    pub fn start(urls: Vec<String>, rated: NodeId, behind: Duration) -> Result<Self, Failure> {
+    pub fn start(urls: Vec<String>, rated: NodeId, dated_ms: u64) -> Result<Self, Failure> {
         let first = Client::new(urls.first().ok_or("there is no node to write to")?)?;
         let chain_id = first.chain_id()?;
         let mut seed = [0; 32];
@@ -60,7 +61,7 @@ impl Load {
             chain_id,
             urls,
             rated,
-            behind,
+            dated_ms,
             over: over.clone(),
             told: told.clone(),
             refusal: refusal.clone(),
@@ -100,7 +101,7 @@ struct Signer {
     chain_id: String,
     urls: Vec<String>,
     rated: NodeId,
-    behind: Duration,
+    dated_ms: u64,
     over: Arc<AtomicBool>,
     told: Arc<Mutex<Vec<Acknowledged>>>,
     refusal: Arc<Mutex<String>>,
@@ -110,8 +111,7 @@ impl Signer {
     fn work(self) {
         let mut me = None;
         for nonce in 1.. {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let time_ms = now.saturating_sub(self.behind).as_millis() as u64;
+            let time_ms = self.dated_ms;
             let action = match me {
                 None => {
                     me = Some(trustnet_ledger::node_id(&self.key.public(), time_ms, nonce));

@@ -49,7 +49,8 @@ fn check(boards: &mut [Board], context: &Context) -> Result<String, Failure> {
     let urls: Result<Vec<String>, Failure> =
         boards.iter().map(|board| Ok(board.client()?.url().to_owned())).collect();
     let second: Value = boards[0].client()?.query("/node", &json!({ "node": "test-2" }))?;
-    let load = Load::start(urls?, id_in(&second)?, Duration::from_secs(1))?;
+    let dated_ms = unix_ms()?.saturating_sub(1_000);
+    let load = Load::start(urls?, id_in(&second)?, dated_ms)?;
     more(&load, "with all")?;
 
     let last = boards.len() - 1;
@@ -93,8 +94,7 @@ fn more(load: &Load, what: &str) -> Result<(), Failure> {
 
 fn boards(maker: &Maker, dir: &Path) -> Result<Vec<Board>, Failure> {
     let members: Vec<(String, u8)> = (1..=NODES).map(|number| (format!("test-{number}"), number)).collect();
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
-    let files = vm::member_files(&members, now_ms)?;
+    let files = vm::member_files(&members, unix_ms()?)?;
     let boards = members.iter().zip(files).map(|((name, number), files)| {
         let toml = format!(
             "[network]\nula = \"{}/64\"\n\n[node]\nname = \"{name}\"\nkeys = \"{}\"\n",
@@ -107,6 +107,10 @@ fn boards(maker: &Maker, dir: &Path) -> Result<Vec<Board>, Failure> {
         Ok(Board::of_vm(vm, maker.key(), &dir))
     });
     boards.collect()
+}
+
+fn unix_ms() -> Result<u64, Failure> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64)
 }
 
 /// The id in a node's record.

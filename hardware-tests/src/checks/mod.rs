@@ -9,7 +9,7 @@ mod power;
 mod rest;
 mod watchdog;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -155,11 +155,9 @@ pub const ALL: &[Check] = &[
 /// Starts to write to a node: ratings of itself.
 fn load(board: &Board) -> Result<Load, Failure> {
     let status: Value = serde_json::from_str(&board.run("trustnet status --json")?)?;
-    let theirs = Duration::from_secs(board.run("date +%s")?.parse()?);
-    let ours = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    // Between two seconds, and one more for the way.
-    let behind = ours.saturating_sub(theirs).max(Duration::from_secs(1));
-    Load::start(vec![board.client()?.url().to_owned()], cluster::id_in(&status["node"])?, behind)
+    // A second for the way: it must not be later than the next block.
+    let seconds = board.run("date +%s")?.parse::<u64>()?.saturating_sub(1);
+    Load::start(vec![board.client()?.url().to_owned()], cluster::id_in(&status["node"])?, seconds * 1000)
 }
 
 /// Whether a node commits so many transactions. Without any it decides no blocks.
