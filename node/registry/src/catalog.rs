@@ -39,7 +39,7 @@ pub(crate) struct ReferrersPage {
 }
 
 /// Refuses a manifest that needs what is not there, or says another length of it.
-fn check_needed(view: &impl View, repo: &RepoName, manifest: &Manifest) -> Result<()> {
+pub(crate) fn check_needed(view: &impl View, repo: &RepoName, manifest: &Manifest) -> Result<()> {
     for needed in &manifest.needed {
         let digest = &needed.digest;
         let mut len = blobs::size_in(view, repo, digest)?;

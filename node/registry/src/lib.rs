@@ -12,11 +12,14 @@
 //!       files        the only place that touches the disk; tests put one there that fails
 //!
 //!   collect, scrub, care     what the registry does by itself
+//!   admin, transfer          what an operator does with it, serving or stopped: look, remove, import, export
+//!   service                  all of it, started and stopped
 //! ```
 //!
 //! What is acknowledged is on disk, whole and flushed, and survives a crash at any step. Nothing is served before all of
 //! it is there under its digest. Memory is bounded by the limits, not by what clients send: see [`limits`].
 
+pub mod admin;
 mod blobs;
 mod care;
 mod catalog;
@@ -26,17 +29,24 @@ mod digest;
 mod error;
 mod files;
 mod http;
+mod image;
 mod ingest;
 mod journal;
 mod layout;
 pub mod limits;
 mod manifest;
 mod meta;
+mod metrics;
 mod name;
 mod pieces;
 mod rebuild;
 mod scrub;
+mod service;
+mod space;
 mod store;
+mod target;
+mod text;
+pub mod transfer;
 mod upload_id;
 mod uploads;
 mod uptime;
@@ -46,7 +56,7 @@ pub use collect::{Collected, Policy};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use error::{Mismatch, RegistryError, Result};
 pub use files::{Entry, FileHandle, Files, OsFiles};
-pub use http::{Registry, serve};
+pub use http::{Registry, serve, serve_until};
 pub use limits::Limits;
 pub use manifest::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 pub use meta::damaged::Damage;
@@ -54,7 +64,9 @@ pub use name::{NameError, Reference, RepoName, Tag};
 pub use pieces::{PIECE_BYTES, PieceHasher, PieceList};
 pub use rebuild::Rebuilt;
 pub use scrub::{Depth, Scrubbed};
+pub use service::{Running, Setup, start};
 pub use store::{Options, Store};
+pub use target::Target;
 pub use upload_id::{NoUploadId, UploadId};
 pub use uptime::{Clock, SystemClock};
 

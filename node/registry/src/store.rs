@@ -23,6 +23,7 @@ use crate::journal::{Change, Journals};
 use crate::layout;
 use crate::meta::database::{Durable, Meta, is_damage};
 use crate::meta::leases;
+use crate::metrics::Metrics;
 use crate::name::RepoName;
 use crate::rebuild::{Rebuilt, rebuild};
 use crate::uploads::Uploads;
@@ -64,6 +65,7 @@ pub struct Store {
     pub(crate) uploads: Uploads,
     pub(crate) uptime: Uptime,
     pub(crate) lease_ms: u64,
+    pub(crate) metrics: Metrics,
     /// Held for reading from a file's arrival under its digest to the commit that says who holds it, for writing while
     /// files that nobody holds are taken out of service.
     pub(crate) gate: RwLock<()>,
@@ -146,6 +148,7 @@ impl Store {
             uploads,
             uptime,
             lease_ms,
+            metrics: Metrics::default(),
             gate,
             placed,
             grace,

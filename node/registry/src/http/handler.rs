@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::observe::observe;
 use super::query::Query;
 use super::receive::drain;
 use super::respond::{API_VERSION, Answer, refusal};
@@ -40,7 +41,7 @@ impl Registry {
 
     /// All of it as one service, to be put behind a listener.
     pub fn router(self: &Arc<Self>) -> Router {
-        Router::new().fallback(handle).with_state(Arc::clone(self))
+        Router::new().fallback(observe).with_state(Arc::clone(self))
     }
 
     /// Carries out work that blocks on the disk.
@@ -104,7 +105,7 @@ impl Registry {
     }
 }
 
-async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Response {
+pub(super) async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     let mut response = match registry.answer(&parts, &mut body).await {
         Ok(response) => response,

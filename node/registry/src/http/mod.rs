@@ -7,6 +7,8 @@ mod connection;
 mod handler;
 mod lists;
 mod manifests;
+mod metrics;
+mod observe;
 mod query;
 mod range;
 mod receive;
@@ -16,4 +18,5 @@ mod serve;
 mod uploads;
 
 pub use handler::Registry;
-pub use serve::serve;
+pub(crate) use metrics::serve_metrics;
+pub use serve::{serve, serve_until};
