@@ -56,7 +56,7 @@ pub enum RegistryError {
     #[error("more than {MAX_TAG_PARAMETERS} tags in one request; push them in several")]
     TooManyTags,
     /// An archive that cannot be taken in or made.
-    #[error("the archive is not valid: {0}")]
+    #[error("the archive cannot be used: {0}")]
     ArchiveInvalid(String),
     /// A blob above the operator's limit.
     #[error("the blob is longer than {0} bytes, the most that this registry takes")]

@@ -51,7 +51,7 @@ impl Setup {
     }
 }
 
-/// A registry that runs. When this is dropped without [`Running::stop`], requests that run break off.
+/// A registry that runs. When this is dropped it stops as [`Running::stop`] does, but nobody waits for that.
 pub struct Running {
     address: SocketAddr,
     metrics_address: Option<SocketAddr>,

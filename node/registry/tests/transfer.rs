@@ -96,6 +96,8 @@ fn wrong_digests_and_missing_files_are_named() {
         refused(server.store(), pack(&files), None, "its digest is");
     }
     for index in [2, 3, 4] {
+        // What the store holds already an archive need not hold.
+        let server = Server::start();
         let mut files = layout("a:v1", 2);
         let hex = files.remove(index).0.rsplit('/').next().unwrap().to_owned();
         refused(server.store(), pack(&files), None, &hex);
@@ -289,7 +291,8 @@ fn a_folder_is_read_and_written() {
     import(other.store(), bytes, None).unwrap();
     assert_eq!(archive, export(other.store(), "a:v1", ExportFormat::Oci).unwrap());
     let mut damaged = archive.clone();
-    let at = archive.len() - 1_200;
+    let layer = content(1_001, 500);
+    let at = archive.windows(500).position(|part| part == layer).unwrap();
     damaged[at] ^= 1;
     for bad in
         [damaged, archive[..archive.len() - 2_000].to_vec(), tar(&[("../x", b"x")]), tar(&[("x", b"x")])]

@@ -88,7 +88,7 @@ impl Clock for Later {
 }
 
 fn exists(directory: &Path) -> bool {
-    [layout::LOCK, layout::BLOBS].iter().all(|name| directory.join(name).exists())
+    [layout::BLOBS, layout::REPOSITORIES].iter().all(|name| directory.join(name).exists())
 }
 
 fn is_serving(directory: &Path) -> bool {

@@ -64,18 +64,13 @@ impl<'a> Pace<'a> {
     }
 }
 
-/// The bytes of an import, with progress as they are read.
-struct Incoming<'a, 'b> {
-    pace: &'a mut Pace<'b>,
-    done: u64,
-}
+/// The bytes of an import. No progress is told meanwhile: whoever sends knows how much that is, and does not listen until
+/// all of it is sent.
+struct Incoming<'a>(&'a mut dyn Channel);
 
-impl Read for Incoming<'_, '_> {
+impl Read for Incoming<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.pace.channel.read(buf)?;
-        self.done += read as u64;
-        self.pace.progress(|| "import".to_owned(), self.done, 0);
-        Ok(read)
+        self.0.read(buf)
     }
 }
 
@@ -129,7 +124,7 @@ pub fn execute(store: &Store, operation: &Operation, channel: &mut dyn Channel) 
             Ok(Answer::Usage(super::Usage { repositories, ..store.usage()? }))
         }
         Operation::Import { target, platform } => {
-            let mut incoming = Incoming { pace: &mut pace, done: 0 };
+            let mut incoming = Incoming(&mut *pace.channel);
             let imported = transfer::import(store, &mut incoming, target.as_ref(), platform.as_ref())?;
             tracing::info!(
                 images = imported.images.len(),

@@ -67,8 +67,6 @@ impl<'a> Screen<'a> {
 impl Channel for Screen<'_> {
     fn event(&mut self, event: Event) -> io::Result<()> {
         match event {
-            // Of an import this side knows more: how much there is.
-            Event::Progress(_) if self.from.is_some() => Ok(()),
             Event::Progress(progress) => {
                 self.bar.show(&progress);
                 Ok(())
