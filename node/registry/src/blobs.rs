@@ -88,20 +88,47 @@ impl Blobs {
         self.files.remove(&pieces).or_else(ignore_missing).map_err(self.failed("remove", &pieces))
     }
 
-    /// Removes what is in quarantine since before `before_ms`, and what does not belong there; gives how many.
-    pub(crate) fn purge(&self, before_ms: u64) -> Result<u64> {
-        let mut purged = 0;
+    /// Removes what is in quarantine since before `before_ms`, and what does not belong there; gives how many files, and
+    /// their bytes.
+    pub(crate) fn purge(&self, before_ms: u64) -> Result<(u64, u64)> {
+        let (mut purged, mut bytes) = (0, 0);
         let entries = self.files.list(layout::QUARANTINE).map_err(self.failed("list", layout::QUARANTINE))?;
         for entry in entries.iter().filter(|entry| !entry.is_dir) {
             let stays =
                 layout::parse_quarantine(&entry.name).is_some_and(|(_, since_ms)| since_ms >= before_ms);
             if !stays {
                 let name = format!("{}/{}", layout::QUARANTINE, entry.name);
+                bytes += self.file_bytes(&name)?;
                 self.files.remove(&name).map_err(self.failed("remove", &name))?;
                 purged += 1;
             }
         }
-        Ok(purged)
+        Ok((purged, bytes))
+    }
+
+    /// How many files are in quarantine, and their bytes.
+    pub(crate) fn quarantined(&self) -> Result<(u64, u64)> {
+        let entries = self.files.list(layout::QUARANTINE).map_err(self.failed("list", layout::QUARANTINE))?;
+        let (mut files, mut bytes) = (0, 0);
+        for entry in entries.iter().filter(|entry| !entry.is_dir) {
+            files += 1;
+            bytes += self.file_bytes(&format!("{}/{}", layout::QUARANTINE, entry.name))?;
+        }
+        Ok((files, bytes))
+    }
+
+    /// Length of a file of the registry's directory, in bytes; 0 if it is not there.
+    pub(crate) fn file_bytes(&self, name: &str) -> Result<u64> {
+        match self.files.open(name, false) {
+            Ok(file) => file.len().map_err(self.failed("measure", name)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(self.failed("open", name)(error)),
+        }
+    }
+
+    /// Where the registry's directory is.
+    pub(crate) fn directory(&self) -> String {
+        self.files.describe("")
     }
 
     /// Gives every digest that has a file to `each`, shard by shard, and its length in bytes.

@@ -41,7 +41,12 @@ pub(crate) struct ReferrersPage {
 
 /// Refuses a manifest that needs what is not there, or says another length of it; `is_partial`: what is not there may
 /// still be fetched.
-fn check_needed(view: &impl View, repo: &RepoName, manifest: &Manifest, is_partial: bool) -> Result<()> {
+pub(crate) fn check_needed(
+    view: &impl View,
+    repo: &RepoName,
+    manifest: &Manifest,
+    is_partial: bool,
+) -> Result<()> {
     for needed in &manifest.needed {
         let digest = &needed.digest;
         let mut len = blobs::size_in(view, repo, digest)?;

@@ -59,8 +59,12 @@ pub struct Collected {
     pub files: u64,
     /// Files taken out of service that the metadata did not know.
     pub orphans: u64,
+    /// Bytes of the files taken out of service.
+    pub bytes: u64,
     /// Files removed from quarantine.
     pub purged: u64,
+    /// Their bytes.
+    pub purged_bytes: u64,
     /// Uploads ended that rested too long.
     pub uploads: u64,
     /// Journals written anew.
@@ -77,6 +81,13 @@ impl Store {
     /// # Errors
     /// When the metadata or the disk fails. What was removed until then is consistent.
     pub fn collect(&self, policy: &Policy) -> Result<Collected> {
+        let begun_ms = self.now_ms();
+        let done = self.collect_all(policy);
+        self.metrics.collection(&done, self.now_ms().saturating_sub(begun_ms));
+        done
+    }
+
+    fn collect_all(&self, policy: &Policy) -> Result<Collected> {
         let mut done = Collected::default();
         let now_ms = self.now_ms();
         if now_ms >= self.grace_until_ms() {
@@ -84,10 +95,12 @@ impl Store {
                 done.manifests = self.collect_manifests(now_ms.saturating_sub(millis(age)))?;
             }
             done.links = self.collect_links()?;
-            done.files = self.collect_files()?;
-            done.orphans = self.collect_orphans()?;
+            (done.files, done.bytes) = self.collect_files()?;
+            let (orphans, bytes) = self.collect_orphans()?;
+            (done.orphans, done.bytes) = (orphans, done.bytes + bytes);
         }
-        done.purged = self.blobs.purge(now_ms.saturating_sub(millis(policy.quarantine)))?;
+        (done.purged, done.purged_bytes) =
+            self.blobs.purge(now_ms.saturating_sub(millis(policy.quarantine)))?;
         done.uploads = self.uploads.expire(now_ms);
         for repo in self.journals.repositories()? {
             done.journals += u64::from(self.rewrite_journal(&repo, policy.journal_bytes)?);
@@ -97,6 +110,15 @@ impl Store {
             leases::note_time(txn, now_ms)
         })?;
         Ok(done)
+    }
+
+    /// Empties the quarantine before its time; gives how many files, and their bytes. For a full disk: what was taken out
+    /// of service can be looked at no longer.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn purge_quarantine(&self) -> Result<(u64, u64)> {
+        self.blobs.purge(u64::MAX)
     }
 
     /// Writes a journal anew if that is worth while, or if its last lines belong to a transaction that failed.
@@ -168,8 +190,8 @@ impl Store {
     }
 
     /// Takes files out of service that no repository holds.
-    fn collect_files(&self) -> Result<u64> {
-        let mut removed = 0;
+    fn collect_files(&self) -> Result<(u64, u64)> {
+        let (mut removed, mut bytes) = (0, 0);
         self.for_each_batch(BLOBS, |keys| {
             let found = self.meta.read(|view| {
                 let mut found = Vec::new();
@@ -189,6 +211,7 @@ impl Store {
                 let mut gone = Vec::new();
                 for digest in &found {
                     if self.is_idle_file(txn, digest)? {
+                        bytes += blobs::size(txn, digest)?.unwrap_or(0);
                         blobs::forget(txn, digest)?;
                         gone.push(*digest);
                     }
@@ -198,7 +221,7 @@ impl Store {
             removed += gone.len() as u64;
             gone.iter().try_for_each(|digest| self.blobs.quarantine(digest, self.now_ms()))
         })?;
-        Ok(removed)
+        Ok((removed, bytes))
     }
 
     fn is_idle_file(&self, view: &impl View, digest: &Digest) -> Result<bool> {
@@ -206,22 +229,23 @@ impl Store {
     }
 
     /// Takes files out of service that the metadata does not know.
-    fn collect_orphans(&self) -> Result<u64> {
-        let (mut removed, mut found) = (0, Vec::new());
-        self.blobs.for_each(|digest, _| {
+    fn collect_orphans(&self) -> Result<(u64, u64)> {
+        let (mut removed, mut bytes, mut found) = (0, 0, Vec::new());
+        self.blobs.for_each(|digest, len| {
             if self.meta.read(|view| blobs::size(view, &digest))?.is_none() {
-                found.push(digest);
+                found.push((digest, len));
             }
             Ok(())
         })?;
-        for digest in found {
+        for (digest, len) in found {
             let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
             if self.meta.read(|view| blobs::size(view, &digest))?.is_none() {
                 self.blobs.quarantine(&digest, self.now_ms())?;
                 removed += 1;
+                bytes += len;
             }
         }
-        Ok(removed)
+        Ok((removed, bytes))
     }
 
     /// Removes manifests that were last pushed before `before_ms` and that no tag leads to.

@@ -57,6 +57,9 @@ pub enum RegistryError {
     /// More tags in one request than are taken.
     #[error("more than {MAX_TAG_PARAMETERS} tags in one request; push them in several")]
     TooManyTags,
+    /// An archive that cannot be taken in or made.
+    #[error("the archive cannot be used: {0}")]
+    ArchiveInvalid(String),
     /// A blob above the operator's limit.
     #[error("the blob is longer than {0} bytes, the most that this registry takes")]
     BlobTooLarge(u64),
@@ -215,6 +218,7 @@ impl RegistryError {
             | Self::Digest(_)
             | Self::DigestMismatch(_)
             | Self::ManifestInvalid(_)
+            | Self::ArchiveInvalid(_)
             | Self::UploadInvalid(_)
             | Self::SizeInvalid
             | Self::BadParameter(_)
@@ -262,7 +266,7 @@ impl RegistryError {
             Self::BlobUnknown(_) => "BLOB_UNKNOWN",
             Self::ManifestUnknown(_) => "MANIFEST_UNKNOWN",
             Self::ManifestBlobUnknown(_) => "MANIFEST_BLOB_UNKNOWN",
-            Self::ManifestInvalid(_) => "MANIFEST_INVALID",
+            Self::ManifestInvalid(_) | Self::ArchiveInvalid(_) => "MANIFEST_INVALID",
             Self::ManifestTooLarge | Self::BlobTooLarge(_) | Self::SizeInvalid => "SIZE_INVALID",
             Self::UploadUnknown => "BLOB_UPLOAD_UNKNOWN",
             Self::UploadInvalid(_)

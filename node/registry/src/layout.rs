@@ -13,6 +13,7 @@
 //! uploads/<id>                      what has arrived of an upload
 //! uploads/<id>.session              which repository and whom it is for
 //! quarantine/<algorithm>-<hex>.<n>  out of service since registry time n, in milliseconds; removed later
+//! admin/socket                      where the operator's commands reach the process that serves
 //! repositories/<name>/_journal      what was pushed to a repository, tagged and deleted (see `journal`)
 //! ```
 
@@ -29,6 +30,9 @@ pub(crate) const METADATA_OPENING: &str = "metadata.opening";
 pub(crate) const BLOBS: &str = "blobs";
 pub(crate) const UPLOADS: &str = "uploads";
 pub(crate) const QUARANTINE: &str = "quarantine";
+/// The folder that only the registry's user may enter.
+pub(crate) const ADMIN: &str = "admin";
+pub(crate) const ADMIN_SOCKET: &str = "socket";
 pub(crate) const REPOSITORIES: &str = "repositories";
 /// No part of a repository's name begins with `_`.
 pub(crate) const JOURNAL: &str = "_journal";

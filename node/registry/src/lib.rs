@@ -16,6 +16,8 @@
 //!   collect, scrub, care     what the registry does by itself
 //!
 //!   settings                 one file that says who may do what (`access`) and what may be stored (`policy`)
+//!   admin, transfer          what an operator does with it, serving or stopped: look, remove, import, export
+//!   service                  all of it, started and stopped
 //! ```
 //!
 //! What is acknowledged is on disk, whole and flushed, and survives a crash at any step. Nothing is served before all of
@@ -23,6 +25,7 @@
 
 pub mod access;
 mod acme;
+pub mod admin;
 mod blobs;
 mod care;
 mod catalog;
@@ -33,20 +36,27 @@ mod digest;
 mod error;
 mod files;
 mod http;
+mod image;
 mod ingest;
 mod journal;
 mod layout;
 pub mod limits;
 mod manifest;
 mod meta;
+mod metrics;
 mod name;
 mod pieces;
 mod policy;
 mod rebuild;
 mod scrub;
+mod service;
 mod settings;
+mod space;
 mod store;
+mod target;
+mod text;
 mod tls;
+pub mod transfer;
 mod upload_id;
 mod uploads;
 mod upstream;
@@ -60,7 +70,7 @@ pub use collect::{Collected, Policy};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use error::{Mismatch, RegistryError, Result};
 pub use files::{Entry, FileHandle, Files, OsFiles};
-pub use http::{Extras, Peer, Registry, serve, serve_tls};
+pub use http::{Extras, Peer, Registry, serve, serve_tls, serve_tls_until, serve_until};
 pub use limits::Limits;
 pub use manifest::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 pub use meta::damaged::Damage;
@@ -71,10 +81,12 @@ pub use policy::{
 };
 pub use rebuild::Rebuilt;
 pub use scrub::{Depth, Scrubbed};
+pub use service::{Running, Setup, start};
 pub use settings::{
     Compiled, LimitsSection, LiveSettings, MAX_SETTINGS_BYTES, Settings, SettingsError, Size,
 };
 pub use store::{Options, Store};
+pub use target::Target;
 pub use tls::{
     Authority, CLOCK_FLOOR_SECONDS, Certificates, Import, Keeper, Names, TlsError, TlsSettings, now_seconds,
     server_config, trust,

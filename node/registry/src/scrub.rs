@@ -95,8 +95,47 @@ impl Store {
         Ok(Some(Scrubbed { digest, bytes: len, is_damaged }))
     }
 
+    /// Looks at the file after `after`, or the first; `None` after the last. Apart from the rounds: for a person who wants
+    /// to know now.
+    ///
+    /// # Errors
+    /// As [`Store::scrub_next`].
+    pub fn scrub_after(
+        &self,
+        after: Option<&Digest>,
+        depth: Depth,
+        pace: &mut dyn FnMut(u64),
+    ) -> Result<Option<Scrubbed>> {
+        let mut after = after.map(Digest::key);
+        loop {
+            let key =
+                self.meta.read(|view| Ok(view.keys(BLOBS, &[], after.as_deref(), 1)?.into_iter().next()))?;
+            let Some(key) = key else { return Ok(None) };
+            let (digest, _) = split_digest(&key)?;
+            if let Some(bytes) = self.meta.read(|view| blobs::size(view, &digest))? {
+                let is_damaged = self.scrub_file(&digest, bytes, depth, pace)?;
+                return Ok(Some(Scrubbed { digest, bytes, is_damaged }));
+            }
+            after = Some(key);
+        }
+    }
+
     /// Looks at one file, and takes it out of service if it is damaged.
     fn scrub_file(&self, digest: &Digest, len: u64, depth: Depth, pace: &mut dyn FnMut(u64)) -> Result<bool> {
+        let is_damaged = self.examine_file(digest, len, depth, pace)?;
+        self.metrics.scrubbed_files.add(1);
+        self.metrics.scrubbed_bytes.add(len);
+        self.metrics.scrubbed_damaged.add(u64::from(is_damaged));
+        Ok(is_damaged)
+    }
+
+    fn examine_file(
+        &self,
+        digest: &Digest,
+        len: u64,
+        depth: Depth,
+        pace: &mut dyn FnMut(u64),
+    ) -> Result<bool> {
         let placed = self.placed.load(std::sync::atomic::Ordering::SeqCst);
         let Some((file, _)) = self.open_content(digest, len)? else { return Ok(true) };
         match self.examine(digest, &*file, len, depth, pace) {

@@ -24,6 +24,7 @@ use crate::layout;
 use crate::meta::database::{Durable, Meta, is_damage};
 use crate::meta::leases;
 use crate::meta::usage;
+use crate::metrics::Metrics;
 use crate::name::RepoName;
 use crate::policy::StorageRules;
 use crate::rebuild::{Rebuilt, rebuild};
@@ -67,6 +68,7 @@ pub struct Store {
     pub(crate) uploads: Uploads,
     pub(crate) uptime: Uptime,
     pub(crate) lease_ms: u64,
+    pub(crate) metrics: Metrics,
     /// Held for reading from a file's arrival under its digest to the commit that says who holds it, for writing while
     /// files that nobody holds are taken out of service.
     pub(crate) gate: RwLock<()>,
@@ -156,6 +158,7 @@ impl Store {
             uploads,
             uptime,
             lease_ms,
+            metrics: Metrics::default(),
             gate,
             placed,
             files: Arc::clone(files),

@@ -197,6 +197,12 @@ impl Uploads {
         }
     }
 
+    /// How many uploads are open, and the bytes that have arrived of them.
+    pub(crate) fn open_bytes(&self) -> (u64, u64) {
+        let sessions = self.sessions();
+        (sessions.len() as u64, sessions.values().map(|session| session.offset()).sum())
+    }
+
     /// Forgets an upload, with its files.
     pub(crate) fn end(&self, id: UploadId) {
         self.sessions().remove(&id);

@@ -214,6 +214,14 @@ pub fn up_dir() -> Result<PathBuf, HomeError> {
     Ok(data_dir()?.join("up"))
 }
 
+/// The registry's directory when none is named: `$XDG_DATA_HOME/trustnet/registry`.
+///
+/// # Errors
+/// [`HomeError::NoDefault`].
+pub fn registry_dir() -> Result<PathBuf, HomeError> {
+    Ok(data_dir()?.join("registry"))
+}
+
 /// The homes of the local network in `dir`: its sub-folders that hold a node, in the order of their
 /// names (`node-2` before `node-10`).
 pub fn network_homes(dir: &Path) -> Vec<Home> {

@@ -2,12 +2,15 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::store::Store;
 
 /// A connection with its place among the connections.
 pub(super) struct Connection<S> {
@@ -16,13 +19,54 @@ pub(super) struct Connection<S> {
     /// Whether the deadline runs: bytes wait to be taken.
     is_waiting: bool,
     write_time: Duration,
+    meter: Meter,
     _place: OwnedSemaphorePermit,
 }
 
+/// Counts a connection while it is open, and its bytes.
+struct Meter(Option<Arc<Store>>);
+
+impl Meter {
+    fn new(store: Option<Arc<Store>>) -> Self {
+        if let Some(store) = &store {
+            store.metrics.connections.add(1);
+            store.metrics.connections_open.add(1);
+        }
+        Self(store)
+    }
+
+    fn received(&self, bytes: usize) {
+        if let Some(store) = &self.0 {
+            store.metrics.received_bytes.add(bytes as u64);
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if let Some(store) = &self.0 {
+            store.metrics.connections_open.sub(1);
+        }
+    }
+}
+
 impl<S> Connection<S> {
-    pub(super) fn new(stream: S, write_time: Duration, place: OwnedSemaphorePermit) -> Self {
+    /// A connection whose bytes the metrics of `store` count, if there is one.
+    pub(super) fn new(
+        stream: S,
+        write_time: Duration,
+        place: OwnedSemaphorePermit,
+        store: Option<Arc<Store>>,
+    ) -> Self {
         let deadline = Box::pin(sleep_until(Instant::now() + write_time));
-        Self { stream, deadline, is_waiting: false, write_time, _place: place }
+        Self { stream, deadline, is_waiting: false, write_time, meter: Meter::new(store), _place: place }
+    }
+
+    /// Counts bytes that were taken.
+    fn sent(&self, result: &Poll<io::Result<usize>>) {
+        if let (Poll::Ready(Ok(bytes)), Some(store)) = (result, &self.meter.0) {
+            store.metrics.sent_bytes.add(*bytes as u64);
+        }
     }
 
     /// Notes whether bytes were taken; an error once they were not for too long.
@@ -47,7 +91,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.meter.received(buffer.filled().len() - before);
+        result
     }
 }
 
@@ -58,6 +105,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.sent(&result);
         self.watch(context, result)
     }
 
@@ -67,6 +115,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.sent(&result);
         self.watch(context, result)
     }
 

@@ -12,11 +12,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::observe::observe;
+use super::peer::Places;
 use super::query::Query;
 use super::receive::drain;
 use super::respond::{API_VERSION, Answer, OCI_NAMESPACE, refusal};
 use super::route::Route;
-use super::serve::Places;
 use super::visit::Visit;
 use crate::access::{Caller, Gate};
 use crate::acme::{self, Challenges};
@@ -88,7 +89,7 @@ impl Registry {
 
     /// All of it as one service, to be put behind a listener.
     pub fn router(self: &Arc<Self>) -> Router {
-        Router::new().fallback(handle).with_state(Arc::clone(self))
+        Router::new().fallback(observe).with_state(Arc::clone(self))
     }
 
     /// Carries out work that blocks on the disk.
@@ -215,7 +216,7 @@ impl Registry {
     }
 }
 
-async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Response {
+pub(super) async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     let challenges = registry.challenges.as_ref();
     if let Some(answer) = challenges.and_then(|all| acme::respond(all, &parts.method, parts.uri.path())) {

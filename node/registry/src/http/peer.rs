@@ -1,11 +1,13 @@
 //! Who is at the other end of a connection, and how many connections each address has.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::Request;
 use hyper::service::Service;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::Network;
 
@@ -39,6 +41,29 @@ impl<B, S: Service<Request<B>>> Service<Request<B>> for WithPeer<S> {
     fn call(&self, mut request: Request<B>) -> S::Future {
         request.extensions_mut().insert(self.peer);
         self.service.call(request)
+    }
+}
+
+/// Places of connections, of all listeners together.
+#[derive(Clone)]
+pub(super) struct Places {
+    all: Arc<Semaphore>,
+    addresses: Arc<Addresses>,
+}
+
+impl Places {
+    pub(super) fn new(all: usize, of_an_address: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(all.max(1))), addresses: Addresses::new(of_an_address) }
+    }
+
+    /// A place for one more connection from an address, if there is one.
+    pub(super) fn of_address(&self, address: SocketAddr) -> Option<AddressPlace> {
+        self.addresses.place(address)
+    }
+
+    /// Waits for a place among all connections.
+    pub(super) async fn one(&self) -> io::Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.all).acquire_owned().await.map_err(io::Error::other)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The server's loop: takes connections within limits, and hands their requests on, over TLS or without.
 
+use std::future::pending;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,25 +10,22 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connection;
 use super::handler::Registry;
-use super::peer::{Addresses, Peer, WithPeer};
+use super::peer::{Peer, Places, WithPeer};
+use super::secure::{HANDSHAKE_SHARE, Secure};
 use crate::limits::{CONNECTION_BUFFER_BYTES, Limits, MAX_HEAD_BYTES};
-use crate::tls::{ACME_ALPN, Certificates, TlsError, server_config};
+use crate::store::Store;
+use crate::tls::{Certificates, TlsError, server_config};
 
 /// Pause after the system refused a connection for want of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// One in so many connections may be in the middle of its TLS handshake: clients that do not end theirs must leave room
-/// for those that have.
-const HANDSHAKE_SHARE: usize = 4;
 
 /// Serves until the task is dropped; its connections end with it.
 ///
@@ -36,7 +35,20 @@ const HANDSHAKE_SHARE: usize = 4;
 /// # Errors
 /// When the limits allow no connection.
 pub async fn serve(listener: TcpListener, registry: Arc<Registry>) -> io::Result<()> {
-    accept(listener, registry.router(), &registry.limits, registry.places(), None).await
+    serve_until(listener, registry, pending(), Duration::ZERO).await
+}
+
+/// As [`serve`], until `stop` is done: then no connection is taken any more, and requests that run have `grace` to end.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_until(
+    listener: TcpListener,
+    registry: Arc<Registry>,
+    stop: impl Future<Output = ()>,
+    grace: Duration,
+) -> io::Result<()> {
+    Server::of(&registry, None).run(listener, stop, grace).await
 }
 
 /// As [`serve`], over TLS, with the certificates that `certificates` shows at the time. Both may be served at once; they
@@ -49,121 +61,121 @@ pub async fn serve_tls(
     registry: Arc<Registry>,
     certificates: &Arc<Certificates>,
 ) -> Result<(), TlsError> {
+    serve_tls_until(listener, registry, certificates, pending(), Duration::ZERO).await
+}
+
+/// As [`serve_until`], over TLS as [`serve_tls`].
+///
+/// # Errors
+/// As [`serve_tls`].
+pub async fn serve_tls_until(
+    listener: TcpListener,
+    registry: Arc<Registry>,
+    certificates: &Arc<Certificates>,
+    stop: impl Future<Output = ()>,
+    grace: Duration,
+) -> Result<(), TlsError> {
     let failed = |error| TlsError::Io { action: "serve", path: "TLS".to_owned(), source: error };
-    let config = server_config(certificates)?;
-    accept(listener, registry.router(), &registry.limits, registry.places(), Some(config))
-        .await
-        .map_err(failed)
+    let secure = Secure::new(server_config(certificates)?, &registry.limits);
+    Server::of(&registry, Some(secure)).run(listener, stop, grace).await.map_err(failed)
 }
 
 /// Serves something small, with places of its own.
 pub(crate) async fn serve_router(listener: TcpListener, router: Router, limits: &Limits) -> io::Result<()> {
     let places = Places::new(limits.max_connections / HANDSHAKE_SHARE, limits.max_connections_per_address);
-    accept(listener, router, limits, places, None).await
+    let server = Server { router, limits: limits.clone(), places, store: None, secure: None };
+    server.run(listener, pending(), Duration::ZERO).await
 }
 
-/// Places of connections, of all listeners together.
-#[derive(Clone)]
-pub(super) struct Places {
-    all: Arc<Semaphore>,
-    addresses: Arc<Addresses>,
+/// What one listener serves.
+struct Server {
+    router: Router,
+    limits: Limits,
+    places: Places,
+    /// Whose metrics count the connections.
+    store: Option<Arc<Store>>,
+    secure: Option<Arc<Secure>>,
 }
 
-impl Places {
-    pub(super) fn new(all: usize, of_an_address: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(all.max(1))), addresses: Addresses::new(of_an_address) }
-    }
-}
-
-/// How connections become encrypted.
-struct Secure {
-    acceptor: TlsAcceptor,
-    /// Places of handshakes.
-    places: Arc<Semaphore>,
-    time: Duration,
-}
-
-impl Secure {
-    /// `None` if the client does not end its handshake as it should, or wanted no more than that.
-    async fn shake_hands(
-        &self,
-        stream: Connection<TcpStream>,
-    ) -> Option<tokio_rustls::server::TlsStream<Connection<TcpStream>>> {
-        match timeout(self.time, self.acceptor.accept(stream)).await {
-            // A public authority that looked at the answer to its challenge.
-            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(ACME_ALPN) => None,
-            Ok(Ok(stream)) => Some(stream),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "a client did not agree on TLS");
-                None
-            }
-            Err(_) => {
-                tracing::debug!("a client did not end its TLS handshake in time");
-                None
-            }
+impl Server {
+    fn of(registry: &Arc<Registry>, secure: Option<Arc<Secure>>) -> Self {
+        Self {
+            router: registry.router(),
+            limits: registry.limits.clone(),
+            places: registry.places(),
+            store: Some(Arc::clone(&registry.store)),
+            secure,
         }
     }
-}
 
-async fn accept(
-    listener: TcpListener,
-    router: Router,
-    limits: &Limits,
-    places: Places,
-    tls: Option<Arc<ServerConfig>>,
-) -> io::Result<()> {
-    let service = TowerToHyperService::new(router);
-    let is_tls = tls.is_some();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.head_time)
-        .max_header_size(MAX_HEAD_BYTES)
-        .max_buf_size(CONNECTION_BUFFER_BYTES);
-    let handshakes = (limits.max_connections / HANDSHAKE_SHARE).max(1);
-    let secure = tls.map(|config| {
-        let (acceptor, places) = (TlsAcceptor::from(config), Arc::new(Semaphore::new(handshakes)));
-        Arc::new(Secure { acceptor, places, time: limits.handshake_time })
-    });
-    let mut connections = JoinSet::new();
-    loop {
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "the system refused a connection to the registry");
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let Some(address_place) = places.addresses.place(address) else {
-            tracing::debug!(%address, "too many connections from one address");
-            continue;
-        };
-        // After a connection was taken, not before: a listener that nobody comes to must not hold a place that another
-        // one needs. The one connection that waits here costs no more than in the system's queue.
-        let handshake = match &secure {
-            Some(secure) => Some(Arc::clone(&secure.places).acquire_owned().await.map_err(io::Error::other)?),
-            None => None,
-        };
-        let place = Arc::clone(&places.all).acquire_owned().await.map_err(io::Error::other)?;
-        // Answers are written whole; waiting for more to send would only delay them.
-        let _ = stream.set_nodelay(true);
-        let stream = Connection::new(stream, limits.write_time, place);
-        let service = WithPeer::new(service.clone(), Peer { address, is_tls });
-        let (http, secure) = (http.clone(), secure.clone());
-        connections.spawn(async move {
-            let _address_place = address_place;
-            match secure {
-                None => drive(&http, stream, service).await,
-                Some(secure) => {
-                    let stream = secure.shake_hands(stream).await;
-                    drop::<Option<OwnedSemaphorePermit>>(handshake);
-                    if let Some(stream) = stream {
-                        drive(&http, stream, service).await;
-                    }
+    async fn run(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+        grace: Duration,
+    ) -> io::Result<()> {
+        let (stopping, is_stopping) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        tokio::select! {
+            failed = self.take_connections(listener, &mut connections, &is_stopping) => return failed,
+            () = stop => {}
+        }
+        // The listener is gone; whoever connects now is refused at once.
+        let _ = stopping.send(true);
+        let _ = timeout(grace, async { while connections.join_next().await.is_some() {} }).await;
+        Ok(())
+    }
+
+    async fn take_connections(
+        &self,
+        listener: TcpListener,
+        connections: &mut JoinSet<()>,
+        is_stopping: &watch::Receiver<bool>,
+    ) -> io::Result<()> {
+        let service = TowerToHyperService::new(self.router.clone());
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head_time)
+            .max_header_size(MAX_HEAD_BYTES)
+            .max_buf_size(CONNECTION_BUFFER_BYTES);
+        loop {
+            let (stream, address) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "the system refused a connection to the registry");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
                 }
-            }
-        });
-        while connections.try_join_next().is_some() {}
+            };
+            let Some(address_place) = self.places.of_address(address) else {
+                tracing::debug!(%address, "too many connections from one address");
+                continue;
+            };
+            // After a connection was taken, not before: a listener that nobody comes to must not hold a place that
+            // another one needs. The one connection that waits here costs no more than in the system's queue.
+            let handshake = match &self.secure {
+                Some(secure) => Some(secure.place().await?),
+                None => None,
+            };
+            let place = self.places.one().await?;
+            // Answers are written whole; waiting for more to send would only delay them.
+            let _ = stream.set_nodelay(true);
+            let stream = Connection::new(stream, self.limits.write_time, place, self.store.clone());
+            let service = WithPeer::new(service.clone(), Peer { address, is_tls: self.secure.is_some() });
+            let (http, secure, is_stopping) = (http.clone(), self.secure.clone(), is_stopping.clone());
+            connections.spawn(async move {
+                let _address_place = address_place;
+                let Some(secure) = secure else {
+                    return drive(&http, stream, service, is_stopping).await;
+                };
+                let stream = secure.shake_hands(stream).await;
+                drop(handshake);
+                if let Some(stream) = stream {
+                    drive(&http, stream, service, is_stopping).await;
+                }
+            });
+            while connections.try_join_next().is_some() {}
+        }
     }
 }
 
@@ -171,8 +183,18 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     http: &http1::Builder,
     stream: S,
     service: WithPeer<TowerToHyperService<Router>>,
+    mut is_stopping: watch::Receiver<bool>,
 ) {
-    if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = async { drop(is_stopping.wait_for(|is_stopping| *is_stopping).await) } => {
+            // One that rests ends here; one with a request ends after it.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
 }

@@ -112,3 +112,17 @@ pub(crate) fn unlink(txn: &WriteTransaction, repo: &RepoName, digest: &Digest) -
     release(txn, digest, Kind::Blob, repo)?;
     remove(txn, LINKS, &key(repo, &[&digest.key()]))
 }
+
+/// The repositories that hold a file, as a blob or as a manifest, each once.
+pub(crate) fn holders(view: &impl View, digest: &Digest) -> Result<Vec<RepoName>> {
+    let prefix = digest.key();
+    let mut found = Vec::new();
+    for key in view.keys(HOLDERS, &prefix, None, usize::MAX)? {
+        let name = key.get(prefix.len() + 1..).and_then(|name| std::str::from_utf8(name).ok());
+        let repo: Option<RepoName> = name.and_then(|name| name.parse().ok());
+        found.push(repo.ok_or(RegistryError::MetadataDamaged("a holder without a name"))?);
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}

@@ -14,6 +14,8 @@ pub mod multicall;
 pub mod query;
 pub mod rate;
 pub mod register;
+#[cfg(unix)]
+pub mod registry;
 pub mod repair;
 pub mod run;
 pub mod send;
@@ -90,6 +92,9 @@ pub enum Command {
     Resume(lifecycle::StepArgs),
     /// End a node for ever; its record stays
     Destroy(lifecycle::DestroyArgs),
+    /// Keep container images: the registry and what it holds
+    #[cfg(unix)]
+    Registry(registry::RegistryArgs),
     /// Make key files and show their public keys
     Keys(keys::KeysArgs),
     /// Print a completion script for your shell
@@ -125,6 +130,8 @@ impl Command {
             Self::Pause(args) => lifecycle::step(Step::Pause, &args, globals),
             Self::Resume(args) => lifecycle::step(Step::Resume, &args, globals),
             Self::Destroy(args) => lifecycle::destroy(&args, globals),
+            #[cfg(unix)]
+            Self::Registry(args) => registry::main(args, globals),
             Self::Keys(args) => keys::main(args, globals),
             Self::Completions(args) => completions::main(&args, globals),
             #[cfg(unix)]

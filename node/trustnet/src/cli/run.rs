@@ -45,7 +45,7 @@ pub fn main(args: &RunArgs, globals: &Globals) -> Result<(), CliError> {
 
 /// Log lines go to standard error: whoever starts the node (a person, a service manager, `trustnet
 /// up`) decides where they are kept.
-fn log_to_stderr(level: Level) {
+pub(crate) fn log_to_stderr(level: Level) {
     let level = match level {
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,

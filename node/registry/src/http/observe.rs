@@ -1,0 +1,78 @@
+//! Every request, seen from outside: counted, and written of.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, Method, header};
+use axum::response::Response;
+
+use super::handler::{Registry, handle};
+use super::respond::CONTENT_DIGEST;
+
+/// What kind of address a path is, for those who count. Names of repositories do not matter here.
+fn kind(path: &str) -> &'static str {
+    match path {
+        "/health" => "health",
+        "/v2" | "/v2/" => "base",
+        path if !path.starts_with("/v2/") => "other",
+        path if path.ends_with("/tags/list") => "tags",
+        path if path.ends_with("/blobs/uploads") || path.contains("/blobs/uploads/") => "upload",
+        path => match path.rsplit('/').nth(1) {
+            Some("blobs") => "blob",
+            Some("manifests") => "manifest",
+            Some("referrers") => "referrers",
+            _ => "other",
+        },
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// Answers a request, counts it, and writes a line of it. The query is left out: it may hold what is not to be told.
+pub(super) async fn observe(State(registry): State<Arc<Registry>>, request: Request) -> Response {
+    let begun = Instant::now();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let sent_bytes = text(request.headers(), &header::CONTENT_LENGTH).to_owned();
+    let metrics = Arc::clone(&registry.store);
+    let response = handle(State(registry), request).await;
+    let (status, duration) = (response.status().as_u16(), begun.elapsed());
+    metrics.metrics.request(method.as_str(), kind(&path), status, duration);
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let digest = text(response.headers(), &CONTENT_DIGEST);
+    // What changes something, once it is done: chunks of uploads on their way are not worth a line.
+    let is_change = status == 201 || (method == Method::DELETE && status < 300);
+    if is_change {
+        tracing::info!(%method, path, digest, bytes = sent_bytes, ms, status, "changed");
+    } else {
+        tracing::debug!(%method, path, digest, bytes = text(response.headers(), &header::CONTENT_LENGTH), ms, status, "answered");
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kind;
+
+    #[test]
+    fn paths_have_a_kind_whatever_their_repository_is_called() {
+        let cases = [
+            ("/health", "health"),
+            ("/v2/", "base"),
+            ("/v2/a/blobs/sha256:00", "blob"),
+            ("/v2/blobs/manifests/v1", "manifest"),
+            ("/v2/a/blobs/uploads/", "upload"),
+            ("/v2/a/blobs/uploads/x", "upload"),
+            ("/v2/a/tags/list", "tags"),
+            ("/v2/a/referrers/sha256:00", "referrers"),
+            ("/v2/a/b", "other"),
+            ("/", "other"),
+            ("", "other"),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(kind(path), expected, "{path}");
+        }
+    }
+}

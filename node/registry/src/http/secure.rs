@@ -1,0 +1,60 @@
+//! How connections become encrypted, within limits of their own.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::connection::Connection;
+use crate::limits::Limits;
+use crate::tls::ACME_ALPN;
+
+/// One in so many connections may be in the middle of its TLS handshake: clients that do not end theirs must leave room
+/// for those that have.
+pub(super) const HANDSHAKE_SHARE: usize = 4;
+
+/// TLS of a listener.
+pub(super) struct Secure {
+    acceptor: TlsAcceptor,
+    places: Arc<Semaphore>,
+    time: Duration,
+}
+
+impl Secure {
+    pub(super) fn new(config: Arc<ServerConfig>, limits: &Limits) -> Arc<Self> {
+        let places = (limits.max_connections / HANDSHAKE_SHARE).max(1);
+        let (acceptor, places) = (TlsAcceptor::from(config), Arc::new(Semaphore::new(places)));
+        Arc::new(Self { acceptor, places, time: limits.handshake_time })
+    }
+
+    /// Waits for a place among the handshakes.
+    pub(super) async fn place(&self) -> io::Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)
+    }
+
+    /// `None` if the client does not end its handshake as it should, or wanted no more than that.
+    pub(super) async fn shake_hands(
+        &self,
+        stream: Connection<TcpStream>,
+    ) -> Option<TlsStream<Connection<TcpStream>>> {
+        match timeout(self.time, self.acceptor.accept(stream)).await {
+            // A public authority that looked at the answer to its challenge.
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(ACME_ALPN) => None,
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a client did not agree on TLS");
+                None
+            }
+            Err(_) => {
+                tracing::debug!("a client did not end its TLS handshake in time");
+                None
+            }
+        }
+    }
+}
