@@ -1,5 +1,6 @@
 //! Serves a registry from a directory: `serve <directory> [address [TLS address]]`. Prints the addresses, a line each,
-//! once it answers there. Over TLS with the certificate of the authority in `<directory>/tls/ca.pem`.
+//! once it answers there. Over TLS with the certificate of the authority in `<directory>/tls/ca.pem`. With the variable
+//! `UPSTREAM` set to the URL of a registry, what that has is below `up/` here.
 
 use std::error::Error;
 use std::path::Path;
@@ -7,7 +8,8 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use trustnet_registry::{
-    Care, Keeper, Limits, Names, Options, OsFiles, Plan, Registry, Store, now_seconds, serve, serve_tls,
+    Care, Extras, Keeper, Limits, Names, Options, OsFiles, Plan, Registry, Store, UpstreamSettings,
+    Upstreams, now_seconds, serve, serve_tls,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -25,7 +27,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let store = Arc::new(Store::open(OsFiles::new(&directory), &Options::default())?);
         let _care = Care::start(Arc::clone(&store), Plan::default())?;
-        let registry = Registry::new(store, Limits::default());
+        let upstreams = std::env::var("UPSTREAM").ok().map(|url| UpstreamSettings::new("up", &url));
+        let upstreams = Upstreams::open(upstreams.as_slice())?;
+        let extras = Extras { upstreams: Arc::new(upstreams), ..Extras::default() };
+        let registry = Registry::with(store, Limits::default(), extras);
         let listener = TcpListener::bind(address).await?;
         println!("{}", listener.local_addr()?);
         if let Some(address) = tls_address {

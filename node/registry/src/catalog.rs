@@ -127,7 +127,8 @@ impl Store {
                 check_needed(txn, repo, &manifest, is_partial)?;
                 blobs::insert(txn, &digest, complete.len)?;
                 manifests::insert(txn, repo, &digest, (&manifest, complete.len, self.now_ms()))?;
-                changes.push(repo, Change::Manifest(digest, manifest.media_type.clone()));
+                let change = if is_partial { Change::Copy } else { Change::Manifest };
+                changes.push(repo, change(digest, manifest.media_type.clone()));
                 for tag in pushed_tags {
                     tags::set(txn, repo, tag, &digest)?;
                     changes.push(repo, Change::Tag(tag.clone(), digest));

@@ -13,6 +13,7 @@
 //! uploads/<id>                      what has arrived of an upload
 //! uploads/<id>.session              which repository it is for
 //! quarantine/<algorithm>-<hex>.<n>  out of service since registry time n, in milliseconds; removed later
+//! tls/                              keys and certificates (see `tls` and `acme`, which write there by themselves)
 //! repositories/<name>/_journal      what was pushed to a repository, tagged and deleted (see `journal`)
 //! ```
 

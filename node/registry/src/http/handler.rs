@@ -93,19 +93,16 @@ impl Registry {
         place.map_err(|_| RegistryError::TooMany(what))?.map_err(|_| RegistryError::Interrupted)
     }
 
-    /// The route that a request means: what a client asks for in another registry's name is kept under ours.
+    /// The route that a request means: what a client asks for in another registry's name is kept under ours. Says
+    /// whether it is.
     fn scope(&self, route: Route, namespace: Option<&str>, method: &Method) -> Result<(Route, bool)> {
         let Some(repo) = route.repository() else { return Ok((route, false)) };
-        if method == Method::GET || method == Method::HEAD {
-            return Ok(match self.upstreams.scoped(repo, namespace)? {
-                Some(own) => (route.in_repository(own), namespace.is_some()),
-                None => (route, false),
-            });
+        let Some(own) = self.upstreams.scoped(repo, namespace)? else { return Ok((route, false)) };
+        let is_push = ![Method::GET, Method::HEAD, Method::DELETE].contains(method);
+        if is_push {
+            return Err(RegistryError::ReadOnly(own));
         }
-        if method != Method::DELETE && self.upstreams.find(repo).is_some() {
-            return Err(RegistryError::ReadOnly(repo.clone()));
-        }
-        Ok((route, false))
+        Ok((route.in_repository(own), namespace.is_some()))
     }
 
     async fn answer(self: &Arc<Self>, parts: &Parts, body: &mut Body) -> Result<Response> {
