@@ -1,6 +1,7 @@
 //! Serves a registry from a directory: `serve <directory> [address [TLS address]] [--settings FILE]`. Prints the addresses,
 //! a line each, once it answers there. Over TLS with the certificate of the authority in `<directory>/tls/ca.pem`. Without
-//! settings everybody may do everything.
+//! settings everybody may do everything. With the variable `UPSTREAM` set to the URL of a registry, what that has is below
+//! `up/` here.
 
 use std::error::Error;
 use std::path::Path;
@@ -8,8 +9,8 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use trustnet_registry::{
-    Care, Extras, Keeper, Limits, LiveSettings, Names, Options, OsFiles, Plan, Registry, Store, now_seconds,
-    serve, serve_tls,
+    Care, Extras, Keeper, Limits, LiveSettings, Names, Options, OsFiles, Plan, Registry, Store,
+    UpstreamSettings, Upstreams, now_seconds, serve, serve_tls,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -37,8 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let store = Arc::new(Store::open(OsFiles::new(&directory), &Options::default())?);
         let _care = Care::start(Arc::clone(&store), Plan::default())?;
+        let upstreams = std::env::var("UPSTREAM").ok().map(|url| UpstreamSettings::new("up", &url));
+        let upstreams = Arc::new(Upstreams::open(upstreams.as_slice())?);
         let limits = settings.now().limits.apply(&Limits::default());
-        let registry = Registry::with(store, limits, Extras { settings, ..Extras::default() });
+        let registry = Registry::with(store, limits, Extras { settings, upstreams, challenges: None });
         let listener = TcpListener::bind(address).await?;
         println!("{}", listener.local_addr()?);
         if let Some(address) = tls_address {

@@ -147,7 +147,8 @@ impl Store {
                 if !is_held {
                     quota::check(txn, &rules, repo)?;
                 }
-                changes.push(repo, Change::Manifest(digest, manifest.media_type.clone()));
+                let change = if is_partial { Change::Copy } else { Change::Manifest };
+                changes.push(repo, change(digest, manifest.media_type.clone()));
                 for tag in pushed_tags {
                     tags::set(txn, repo, tag, (&digest, self.now_ms()))?;
                     changes.push(repo, Change::Tag(tag.clone(), digest));

@@ -313,6 +313,18 @@ impl Store {
     }
 }
 
+/// Whether a repository holds everything that one of its manifests needs.
+fn is_complete(view: &impl View, repo: &RepoName, manifest: &Digest) -> Result<bool> {
+    for needed in manifests::needs(view, repo, manifest)? {
+        let is_held =
+            blobs::is_linked(view, repo, &needed)? || manifests::get(view, repo, &needed)?.is_some();
+        if !is_held {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// What the metadata says of a repository.
 fn contents(view: &impl View, repo: &RepoName) -> Result<Contents> {
     let (mut contents, prefix) = (Contents::default(), repo_key(repo));
@@ -323,6 +335,10 @@ fn contents(view: &impl View, repo: &RepoName) -> Result<Contents> {
         let (digest, _) = split_digest(&key[prefix.len()..])?;
         if let Some(row) = manifests::get(view, repo, &digest)? {
             contents.manifests.insert(digest, row.media_type);
+            // As when it came: it must not lead to a blob that the repository does not hold.
+            if !is_complete(view, repo, &digest)? {
+                contents.copies.insert(digest);
+            }
         }
     }
     for tag in tags::list(view, repo, None, usize::MAX)? {

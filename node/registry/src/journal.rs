@@ -8,6 +8,7 @@
 //! ```text
 //! 5d1f04a2 link sha256:...
 //! 09bb31c7 manifest sha256:... application/vnd.oci.image.manifest.v1+json
+//! e2c48d10 copy sha256:... application/vnd.oci.image.manifest.v1+json
 //! a3310f9e tag v1.2 sha256:...
 //! 77c0d2aa untag v1.2
 //! 10f6a001 delete sha256:...
@@ -42,6 +43,8 @@ pub(crate) enum Change {
     Link(Digest),
     Unlink(Digest),
     Manifest(Digest, String),
+    /// A manifest of an upstream, which proves nothing about the blobs that it names.
+    Copy(Digest, String),
     Delete(Digest),
     Tag(Tag, Digest),
     Untag(Tag),
@@ -60,6 +63,7 @@ impl Change {
             "link" => Self::Link(name.parse().ok()?),
             "unlink" => Self::Unlink(name.parse().ok()?),
             "manifest" => Self::Manifest(name.parse().ok()?, words.next()?.to_owned()),
+            "copy" => Self::Copy(name.parse().ok()?, words.next()?.to_owned()),
             "delete" => Self::Delete(name.parse().ok()?),
             "tag" => Self::Tag(name.parse().ok()?, words.next()?.parse().ok()?),
             "untag" => Self::Untag(name.parse().ok()?),
@@ -80,6 +84,7 @@ impl fmt::Display for Change {
             Self::Link(digest) => write!(f, "link {digest}"),
             Self::Unlink(digest) => write!(f, "unlink {digest}"),
             Self::Manifest(digest, media_type) => write!(f, "manifest {digest} {media_type}"),
+            Self::Copy(digest, media_type) => write!(f, "copy {digest} {media_type}"),
             Self::Delete(digest) => write!(f, "delete {digest}"),
             Self::Tag(tag, digest) => write!(f, "tag {tag} {digest}"),
             Self::Untag(tag) => write!(f, "untag {tag}"),
@@ -102,6 +107,8 @@ pub(crate) struct Contents {
     pub(crate) links: BTreeSet<Digest>,
     /// Media type by digest.
     pub(crate) manifests: BTreeMap<Digest, String>,
+    /// Which of them are an upstream's, and name blobs that may not be here.
+    pub(crate) copies: BTreeSet<Digest>,
     pub(crate) tags: BTreeMap<Tag, Digest>,
     /// When each tag was last pushed: later ones have larger numbers.
     pub(crate) tagged_at: BTreeMap<Tag, u64>,
@@ -118,9 +125,15 @@ impl Contents {
             }
             Change::Manifest(digest, media_type) => {
                 self.manifests.insert(digest, media_type);
+                self.copies.remove(&digest);
+            }
+            Change::Copy(digest, media_type) => {
+                self.manifests.insert(digest, media_type);
+                self.copies.insert(digest);
             }
             Change::Delete(digest) => {
                 self.manifests.remove(&digest);
+                self.copies.remove(&digest);
                 self.tags.retain(|_, tagged| *tagged != digest);
                 let tags = &self.tags;
                 self.tagged_at.retain(|tag, _| tags.contains_key(tag));
@@ -138,7 +151,11 @@ impl Contents {
 
     fn changes(&self) -> impl Iterator<Item = Change> + '_ {
         let links = self.links.iter().map(|digest| Change::Link(*digest));
-        let manifests = self.manifests.iter().map(|(digest, kind)| Change::Manifest(*digest, kind.clone()));
+        let manifests = self.manifests.iter().map(|(digest, kind)| {
+            let is_copy = self.copies.contains(digest);
+            let change = if is_copy { Change::Copy } else { Change::Manifest };
+            change(*digest, kind.clone())
+        });
         // In the order of their pushes, which is all that is known of their age when they are read again.
         let mut tags: Vec<_> = self.tags.iter().collect();
         tags.sort_by_key(|(tag, _)| self.tagged_at.get(*tag));
@@ -329,18 +346,21 @@ mod tests {
             Change::Link(digest(1)),
             Change::Manifest(digest(2), "x/y".to_owned()),
             Change::Tag(tag.clone(), digest(2)),
+            Change::Copy(digest(4), "x/y".to_owned()),
         ];
         journals.append(&repo, &first).unwrap();
         let file = files.open(&layout::journal(&repo), true).unwrap();
         file.write_at(b"01234567 unlink sha2", file.len().unwrap()).unwrap();
         journals.append(&repo, &[Change::Link(digest(3))]).unwrap();
         let replay = journals.replay(&repo).unwrap();
-        assert_eq!((replay.lines, replay.bad_lines), (4, 1));
+        assert_eq!((replay.lines, replay.bad_lines), (5, 1));
+        assert_eq!(replay.contents.copies, [digest(4)].into());
         assert_eq!(replay.contents.links, [digest(1), digest(3)].into());
         assert_eq!(replay.contents.tags, [(tag, digest(2))].into());
-        journals.append(&repo, &[Change::Delete(digest(2)), Change::Unlink(digest(1))]).unwrap();
+        journals.append(&repo, &[2, 4].map(|number| Change::Delete(digest(number)))).unwrap();
+        journals.append(&repo, &[Change::Unlink(digest(1))]).unwrap();
         let contents = journals.replay(&repo).unwrap().contents;
-        assert!(contents.tags.is_empty() && contents.manifests.is_empty());
+        assert!(contents.tags.is_empty() && contents.manifests.is_empty() && contents.copies.is_empty());
         assert!(!journals.rewrite(&repo, || Ok(contents.clone()), (false, 1_000_000)).unwrap());
         assert!(journals.rewrite(&repo, || Ok(contents.clone()), (false, 1)).unwrap());
         assert!(!journals.rewrite(&repo, || Ok(contents.clone()), (false, 1)).unwrap());

@@ -14,6 +14,7 @@
 //! uploads/<id>.session              which repository and whom it is for
 //! quarantine/<algorithm>-<hex>.<n>  out of service since registry time n, in milliseconds; removed later
 //! admin/socket                      where the operator's commands reach the process that serves
+//! tls/                              keys and certificates (see `tls` and `acme`, which write there by themselves)
 //! repositories/<name>/_journal      what was pushed to a repository, tagged and deleted (see `journal`)
 //! ```
 

@@ -94,7 +94,9 @@ fn add_repository(
                     report.lost.push(format!("{} of {repo}, which has another length", needed.digest));
                     blob_rows::forget(txn, &needed.digest)?;
                     damaged::note(txn, &needed.digest, &Damage { at_ms: 0, pieces: Vec::new() })?;
-                } else if !contents.manifests.contains_key(&needed.digest) {
+                } else if !contents.manifests.contains_key(&needed.digest)
+                    && !contents.copies.contains(digest)
+                {
                     report.links += u64::from(blob_rows::link(txn, repo, &needed.digest)?);
                 }
             }

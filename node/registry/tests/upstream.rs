@@ -15,16 +15,7 @@ use elsewhere::{Elsewhere, Reply};
 use trustnet_registry::{Extras, Keeper, Limits, Names, Options, UpstreamSettings, Upstreams, now_seconds};
 
 fn settings(url: &str) -> UpstreamSettings {
-    UpstreamSettings {
-        prefix: "up.example".to_owned(),
-        url: url.to_owned(),
-        namespaces: Vec::new(),
-        username: None,
-        password: None,
-        password_file: None,
-        ca: None,
-        refresh_seconds: 600,
-    }
+    UpstreamSettings::new("up.example", url)
 }
 
 fn extras(settings: UpstreamSettings) -> Extras {
@@ -170,6 +161,14 @@ fn nothing_is_pushed_to_what_is_kept_of_another() {
     let mount = format!("blobs/uploads/?mount={}&from=x", sha256(&layer));
     cache.request("POST", &path(mount), &[], b"").refused(405, "UNSUPPORTED");
     assert!(upstream.asked().is_empty());
+    // Nor, by way of the name that the other one has, to a repository of ours.
+    cache.push_image("a/b", "v1", 7);
+    let named = "/v2/a/b/manifests/v1?ns=up.example";
+    let kind = [("Content-Type", OCI_MANIFEST)];
+    cache.request("PUT", named, &kind, text.as_bytes()).refused(405, "UNSUPPORTED");
+    cache.get(named).expect(200);
+    cache.delete(named).expect(202);
+    cache.get("/v2/a/b/manifests/v1").expect(200);
     // What is kept can be thrown away.
     cache.get(&path("manifests/v1")).expect(200);
     cache.delete(&path("manifests/v1")).expect(202);
@@ -441,6 +440,22 @@ fn tags_are_asked_for_again() {
 }
 
 #[test]
+fn an_upstream_that_does_not_know_heads() {
+    let texts = [one_image(1).0, one_image(5).0];
+    let now = Arc::new(Mutex::new(texts[0].clone()));
+    let said = Arc::clone(&now);
+    let upstream = Elsewhere::start(move |asked| {
+        if asked.method == "HEAD" { Reply::new(405, "") } else { manifest_reply(&said.lock().unwrap()) }
+    });
+    let server =
+        cache_with(UpstreamSettings { refresh_seconds: 1, ..settings(&upstream.url()) }, Limits::default());
+    assert_eq!(server.get(&path("manifests/v1")).expect(200).body, texts[0].as_bytes());
+    texts[1].clone_into(&mut now.lock().unwrap());
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(server.get(&path("manifests/v1")).expect(200).body, texts[1].as_bytes());
+}
+
+#[test]
 fn what_the_upstream_says_is_passed_on() {
     let status = Arc::new(Mutex::new(Reply::new(404, "{}")));
     let said = Arc::clone(&status);
@@ -592,4 +607,20 @@ fn a_manifest_that_lies_about_a_length_costs_nobody_a_blob() {
     let at = format!("/v2/own/blobs/{}", sha256(&blob));
     assert_eq!(server.get(&at).expect(200).body, blob);
     assert!(server.store().damaged().unwrap().is_empty());
+}
+
+#[test]
+fn a_manifest_that_names_somebody_elses_blob_does_not_get_it_when_the_metadata_is_made_again() {
+    let secret = content(9, 5_000);
+    let (config, at) = (content(8, 10), path(format_args!("blobs/{}", sha256(&secret))));
+    let upstream = Elsewhere::start(plain(&image(&config, &[&secret], ""), &[&config]));
+    let url = upstream.url();
+    let mut server = cache(&url);
+    server.push_blob("secret", &secret);
+    server.get(&path("manifests/v1")).expect(200);
+    server.get(&at).refused(404, "BLOB_UNKNOWN");
+    std::fs::remove_file(server.dir.path().join("metadata.redb")).unwrap();
+    server.restart_with(extras(settings(&url)));
+    server.get(&at).refused(404, "BLOB_UNKNOWN");
+    server.get(&path("manifests/v1")).expect(200);
 }

@@ -124,16 +124,12 @@ impl Registry {
         place.map_err(|_| RegistryError::TooMany(what))?.map_err(|_| RegistryError::Interrupted)
     }
 
-    /// The route that a request means: what a client asks for in another registry's name is kept under ours.
-    fn scope(&self, route: Route, namespace: Option<&str>, method: &Method) -> Result<(Route, bool)> {
+    /// The route that a request means: what a client asks for in another registry's name is kept under ours. Says
+    /// whether it is.
+    fn scope(&self, route: Route, namespace: Option<&str>) -> Result<(Route, bool)> {
         let Some(repo) = route.repository() else { return Ok((route, false)) };
-        if method != Method::GET && method != Method::HEAD {
-            return Ok((route, false));
-        }
-        Ok(match self.upstreams.scoped(repo, namespace)? {
-            Some(own) => (route.in_repository(own), namespace.is_some()),
-            None => (route, false),
-        })
+        let Some(own) = self.upstreams.scoped(repo, namespace)? else { return Ok((route, false)) };
+        Ok((route.in_repository(own), namespace.is_some()))
     }
 
     /// What is kept of an upstream is changed by that alone; it may be deleted.
@@ -156,7 +152,7 @@ impl Registry {
     ) -> Result<Response> {
         let query = Query::parse(parts.uri.query())?;
         let namespace = query.get("ns");
-        let (route, is_scoped) = self.scope(Route::parse(parts.uri.path())?, namespace, &parts.method)?;
+        let (route, is_scoped) = self.scope(Route::parse(parts.uri.path())?, namespace)?;
         let mut response = self.carry_out(parts, body, (route, &query), who).await?;
         let namespace = namespace.filter(|_| is_scoped).and_then(|name| HeaderValue::from_str(name).ok());
         if let Some(namespace) = namespace {

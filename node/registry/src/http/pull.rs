@@ -166,8 +166,14 @@ impl Registry {
         let remote = &wanted.remote;
         if let (Reference::Tag(tag), Some(here)) = (&reference, here) {
             // A question without content: upstreams count those less, and mostly nothing has changed.
-            let answer = remote.manifest(Method::HEAD, &wanted.name, tag.as_str()).await?;
-            if let Some(now) = said_digest(&answer.headers)
+            let asked = remote.manifest(Method::HEAD, &wanted.name, tag.as_str()).await;
+            let said = match asked {
+                Ok(answer) => said_digest(&answer.headers),
+                // One that does not know the question may know the manifest.
+                Err(UpstreamError::Wrong { .. }) => None,
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(now) = said
                 && (now == here || self.move_tag(wanted, tag, now).await?)
             {
                 self.upstreams.refreshed(&wanted.repo, tag);

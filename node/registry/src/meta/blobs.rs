@@ -45,10 +45,15 @@ pub(crate) fn forget(txn: &WriteTransaction, digest: &Digest) -> Result<()> {
 
 /// Length of a blob that `repo` holds, in bytes; `None` if it holds no such blob.
 pub(crate) fn size_in(view: &impl View, repo: &RepoName, digest: &Digest) -> Result<Option<u64>> {
-    if view.get(LINKS, &key(repo, &[&digest.key()]))?.is_none() {
+    if !is_linked(view, repo, digest)? {
         return Ok(None);
     }
     size(view, digest)
+}
+
+/// Whether `repo` holds a blob, in service or not.
+pub(crate) fn is_linked(view: &impl View, repo: &RepoName, digest: &Digest) -> Result<bool> {
+    Ok(view.get(LINKS, &key(repo, &[&digest.key()]))?.is_some())
 }
 
 fn holder_key(digest: &Digest, kind: Kind, repo: &RepoName) -> Vec<u8> {

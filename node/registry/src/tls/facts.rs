@@ -179,7 +179,9 @@ mod tests {
         // As `date -u -d 2024-02-29 +%s` has it; the second one is beyond what two digits of a year can say.
         assert_eq!((facts.not_before, facts.not_after), (1_709_164_800, 2_687_472_000));
         let mut names = Names::default();
-        ["pi.local", "192.0.2.7", "2001:db8::7"].iter().for_each(|name| names.add(name).unwrap());
+        for name in ["pi.local", "192.0.2.7", "2001:db8::7"] {
+            names.add(name).unwrap();
+        }
         assert_eq!(facts.names, names);
         assert_eq!(facts.renew_at(), 2_687_472_000 - (2_687_472_000 - 1_709_164_800) / 3);
     }

@@ -104,20 +104,26 @@ mod tests {
         choose(&headers)
     }
 
-    fn bearer(realm: &str, service: Option<&str>) -> Option<Challenge> {
-        Some(Challenge::Bearer { realm: realm.to_owned(), service: service.map(str::to_owned) })
+    fn bearer(realm: &str, service: Option<&str>) -> Challenge {
+        Challenge::Bearer { realm: realm.to_owned(), service: service.map(str::to_owned) }
     }
 
     #[test]
     fn as_registries_write_them() {
         let hub = "Bearer realm=\"https://auth.docker.io/token\",service=\"registry.docker.io\",scope=\"repository:library/alpine:pull\"";
-        assert_eq!(chosen(&[hub]), bearer("https://auth.docker.io/token", Some("registry.docker.io")));
-        assert_eq!(chosen(&["bearer Realm = \"https://a/\" , error=\"x\""]), bearer("https://a/", None));
-        assert_eq!(chosen(&["Bearer realm=https://a/token"]), bearer("https://a/token", None));
+        assert_eq!(chosen(&[hub]), Some(bearer("https://auth.docker.io/token", Some("registry.docker.io"))));
+        assert_eq!(
+            chosen(&["bearer Realm = \"https://a/\" , error=\"x\""]),
+            Some(bearer("https://a/", None))
+        );
+        assert_eq!(chosen(&["Bearer realm=https://a/token"]), Some(bearer("https://a/token", None)));
         assert_eq!(chosen(&["Basic realm=\"x\""]), Some(Challenge::Basic));
-        assert_eq!(chosen(&["Basic realm=\"x, y\", Bearer realm=\"https://a\""]), bearer("https://a", None));
-        assert_eq!(chosen(&["Basic", "Bearer realm=\"https://a\""]), bearer("https://a", None));
-        assert_eq!(chosen(&["Bearer realm=\"a\\\"b\""]), bearer("a\"b", None));
+        assert_eq!(
+            chosen(&["Basic realm=\"x, y\", Bearer realm=\"https://a\""]),
+            Some(bearer("https://a", None))
+        );
+        assert_eq!(chosen(&["Basic", "Bearer realm=\"https://a\""]), Some(bearer("https://a", None)));
+        assert_eq!(chosen(&["Bearer realm=\"a\\\"b\""]), Some(bearer("a\"b", None)));
     }
 
     #[test]

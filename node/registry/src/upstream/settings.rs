@@ -63,6 +63,20 @@ pub struct UpstreamSettingsError {
 }
 
 impl UpstreamSettings {
+    /// An upstream that is asked by nobody in particular, with the usual time between questions.
+    pub fn new(prefix: &str, url: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            url: url.to_owned(),
+            namespaces: Vec::new(),
+            username: None,
+            password: None,
+            password_file: None,
+            ca: None,
+            refresh_seconds: REFRESH_SECONDS,
+        }
+    }
+
     pub(super) fn refused(&self, why: impl Into<String>) -> UpstreamSettingsError {
         UpstreamSettingsError { prefix: self.prefix.clone(), why: why.into() }
     }
