@@ -81,7 +81,7 @@ pub use policy::{
 };
 pub use rebuild::Rebuilt;
 pub use scrub::{Depth, Scrubbed};
-pub use service::{Running, Setup, start};
+pub use service::{Machine, Rules, Running, Setup, StartError, start};
 pub use settings::{
     Compiled, LimitsSection, LiveSettings, MAX_SETTINGS_BYTES, Settings, SettingsError, Size,
 };

@@ -1,21 +1,40 @@
 //! A whole registry, started and stopped: store, care, the port, the administration's socket, the metrics.
 
-use std::net::SocketAddr;
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::acme::{Acme, AcmeError, Challenges, Pace, serve_challenges};
 use crate::admin::AdminServer;
 use crate::care::{Care, Plan};
 use crate::error::{RegistryError, Result};
 use crate::files::OsFiles;
-use crate::http::{Registry, serve_metrics, serve_until};
+use crate::http::{Extras, Registry, serve_metrics, serve_tls_until, serve_until};
 use crate::limits::Limits;
+use crate::settings::{LiveSettings, Settings, SettingsError};
 use crate::store::{Options, Store};
+use crate::tls::{Certificates, Keeper, TlsError, TlsSettings, now_seconds};
+use crate::upstream::{UpstreamSettingsError, Upstreams};
+
+/// Who may do what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// Everybody may do everything: for a registry that only its own machine reaches.
+    Open,
+    /// Everybody may pull; whoever has a token that one of these keys signed may do what the token says.
+    Keys(Vec<[u8; 32]>),
+    /// What the file says, as it is changed.
+    File(PathBuf),
+}
+
+/// A machine's host name and its addresses, as they are when it is asked.
+pub type Machine = fn() -> (String, Vec<IpAddr>);
 
 /// What a registry is started with.
 #[derive(Clone)]
@@ -24,10 +43,14 @@ pub struct Setup {
     pub directory: PathBuf,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Where it listens for TLS; `None`: where its settings say, else nowhere.
+    pub tls: Option<SocketAddr>,
+    /// What certificates are for.
+    pub machine: Machine,
     /// Where its metrics are told; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
-    /// How much it takes.
-    pub limits: Limits,
+    /// Who may do what.
+    pub rules: Rules,
     /// How its store is opened.
     pub options: Options,
     /// How it is cared for.
@@ -42,8 +65,10 @@ impl Setup {
         Self {
             directory: directory.into(),
             listen,
+            tls: None,
+            machine: || ("localhost".to_owned(), Vec::new()),
             metrics: None,
-            limits: Limits::default(),
+            rules: Rules::Open,
             options: Options::default(),
             plan: Plan::default(),
             grace: Duration::from_secs(10),
@@ -51,14 +76,36 @@ impl Setup {
     }
 }
 
+/// Why a registry does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its directory or a port.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// Its settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Its certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// What it wants of a public authority.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
+    /// A registry that it should keep copies of.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamSettingsError),
+}
+
 /// A registry that runs. When this is dropped it stops as [`Running::stop`] does, but nobody waits for that.
 pub struct Running {
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
     metrics_address: Option<SocketAddr>,
     store: Arc<Store>,
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<()>,
-    metrics: Option<Aborted>,
+    stop: watch::Sender<bool>,
+    serving: Vec<JoinHandle<()>>,
+    /// What goes on beside: metrics, certificates.
+    beside: Vec<Aborted>,
     admin: Option<AdminServer>,
     care: Care,
 }
@@ -79,47 +126,130 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
+async fn listen_if(address: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketAddr)>> {
+    match address {
+        Some(address) => listen(address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Settings that are looked at once, and those that are followed.
+fn read_rules(rules: &Rules) -> Result<(Settings, Arc<LiveSettings>), StartError> {
+    match rules {
+        Rules::Open => Ok((Settings::default(), LiveSettings::open())),
+        Rules::Keys(keys) => {
+            let settings = Settings::trusting(keys)?;
+            let live = LiveSettings::fixed(settings.compiled()?);
+            Ok((settings, live))
+        }
+        Rules::File(path) => Ok((Settings::read(path)?, LiveSettings::follow(path)?)),
+    }
+}
+
+/// Certificates, and what keeps them.
+struct Certified {
+    certificates: Arc<Certificates>,
+    challenges: Option<Arc<Challenges>>,
+    keeping: Vec<Aborted>,
+}
+
+fn certify(setup: &Setup, settings: &TlsSettings) -> Result<Certified, StartError> {
+    let machine = setup.machine;
+    let own = settings.clone();
+    let names = move || {
+        let (host, addresses) = machine();
+        own.names(&host, &addresses)
+    };
+    let keeper = Keeper::open(&setup.directory, &names()?, now_seconds())?;
+    let certificates = keeper.certificates();
+    let acme = match &settings.acme {
+        Some(acme) => Some(Acme::open(&setup.directory, acme, Arc::clone(&certificates), Pace::default())?),
+        None => None,
+    };
+    let challenges = acme.as_ref().map(Acme::challenges);
+    let mut keeping = vec![Aborted(tokio::spawn(keeper.run(names)))];
+    keeping.extend(acme.map(|acme| Aborted(tokio::spawn(acme.run()))));
+    Ok(Certified { certificates, challenges, keeping })
+}
+
+fn tell<T, E: Error>(what: &'static str, result: Result<T, E>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "{what}");
+    }
+}
+
 /// Starts a registry. Needs a runtime; blocks it while the store is opened.
 ///
 /// # Errors
-/// When the directory is in use or cannot be written, or a port is taken.
-pub async fn start(setup: Setup) -> Result<Running> {
+/// [`StartError`].
+pub async fn start(setup: Setup) -> Result<Running, StartError> {
+    let (settings, live) = read_rules(&setup.rules)?;
+    let upstreams = Arc::new(Upstreams::open(&settings.upstream)?);
     let (listener, address) = listen(setup.listen).await?;
-    let metrics_listener = match setup.metrics {
-        Some(address) => Some(listen(address).await?),
+    let tls_listener = listen_if(setup.tls.or(settings.tls.listen)).await?;
+    let metrics_listener = listen_if(setup.metrics).await?;
+    let acme_listener = listen_if(settings.tls.acme.as_ref().and_then(|acme| acme.listen)).await?;
+    let store = Arc::new(Store::open(OsFiles::new(&setup.directory), &setup.options)?);
+    let mut certified = match &tls_listener {
+        Some(_) => Some(certify(&setup, &settings.tls)?),
         None => None,
     };
-    let store = Arc::new(Store::open(OsFiles::new(&setup.directory), &setup.options)?);
     // Without it everything but the operator's commands works.
     let admin = AdminServer::start(&store, &setup.directory)
         .inspect_err(|error| tracing::warn!(%error, "commands cannot reach this registry while it serves"))
         .ok();
     let care = Care::start(Arc::clone(&store), setup.plan)
         .map_err(|error| RegistryError::io("start", "a thread", error))?;
-    let registry = Registry::new(Arc::clone(&store), setup.limits);
-    let metrics_address = metrics_listener.as_ref().map(|(_, address)| *address);
-    let metrics = metrics_listener.map(|(listener, _)| {
+    let limits = live.now().limits.apply(&Limits::default());
+    let challenges = certified.as_ref().and_then(|certified| certified.challenges.clone());
+    let extras = Extras { settings: live, upstreams, challenges: challenges.clone() };
+    let registry = Registry::with(Arc::clone(&store), limits.clone(), extras);
+    let (tls_address, metrics_address) = (
+        tls_listener.as_ref().map(|(_, address)| *address),
+        metrics_listener.as_ref().map(|(_, address)| *address),
+    );
+    let mut beside: Vec<Aborted> =
+        certified.as_mut().map(|certified| std::mem::take(&mut certified.keeping)).unwrap_or_default();
+    if let Some((listener, _)) = metrics_listener {
         let store = Arc::clone(&store);
-        Aborted(tokio::spawn(async move {
-            if let Err(error) = serve_metrics(listener, store).await {
-                tracing::error!(%error, "the metrics are no longer told");
-            }
-        }))
-    });
-    let (stop, stopped) = oneshot::channel();
-    let serving = tokio::spawn(async move {
-        let stopped = async { drop(stopped.await) };
-        if let Err(error) = serve_until(listener, registry, stopped, setup.grace).await {
-            tracing::error!(%error, "the registry no longer serves");
-        }
-    });
-    Ok(Running { address, metrics_address, store, stop, serving, metrics, admin, care })
+        beside.push(Aborted(tokio::spawn(async move {
+            tell("the metrics are no longer told", serve_metrics(listener, store).await);
+        })));
+    }
+    if let (Some((listener, _)), Some(challenges)) = (acme_listener, challenges) {
+        beside.push(Aborted(tokio::spawn(async move {
+            let served = serve_challenges(listener, challenges, &limits).await;
+            tell("challenges of the public authority are no longer answered", served);
+        })));
+    }
+    let (stop, stopped) = watch::channel(false);
+    let until = |mut stopped: watch::Receiver<bool>| async move {
+        drop(stopped.wait_for(|is_stopped| *is_stopped).await);
+    };
+    let (plain, until_plain) = (Arc::clone(&registry), until(stopped.clone()));
+    let mut serving = vec![tokio::spawn(async move {
+        let served = serve_until(listener, plain, until_plain, setup.grace).await;
+        tell("the registry no longer serves", served);
+    })];
+    if let (Some((listener, _)), Some(Certified { certificates, .. })) = (tls_listener, certified) {
+        let until_tls = until(stopped);
+        serving.push(tokio::spawn(async move {
+            let served = serve_tls_until(listener, registry, &certificates, until_tls, setup.grace).await;
+            tell("the registry no longer serves TLS", served);
+        }));
+    }
+    Ok(Running { address, tls_address, metrics_address, store, stop, serving, beside, admin, care })
 }
 
 impl Running {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens for TLS.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls_address
     }
 
     /// Where its metrics are told.
@@ -134,11 +264,13 @@ impl Running {
 
     /// Takes no more connections, lets requests that run end within their grace, and closes the store.
     pub async fn stop(self) {
-        let Self { stop, serving, metrics, admin, care, store, .. } = self;
-        drop(metrics);
+        let Self { stop, serving, beside, admin, care, store, .. } = self;
+        drop(beside);
         // It has ended by itself if nobody listens.
-        let _ = stop.send(());
-        let _ = serving.await;
+        let _ = stop.send(true);
+        for serving in serving {
+            let _ = serving.await;
+        }
         if let Some(admin) = admin {
             admin.stop().await;
         }

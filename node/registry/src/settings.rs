@@ -18,6 +18,8 @@ pub use size::Size;
 
 use crate::access::{Access, AccessSection, KeySection, Mistake, RuleSection, UserSection};
 use crate::policy::{ImmutableSection, QuotaSection, RetentionSection, StorageRules, StorageSection};
+use crate::tls::TlsSettings;
+use crate::upstream::UpstreamSettings;
 
 /// Longest file of settings, in bytes.
 pub const MAX_SETTINGS_BYTES: u64 = 1024 * 1024;
@@ -67,6 +69,10 @@ pub struct Settings {
     pub immutable: Vec<ImmutableSection>,
     /// How much clients may ask for.
     pub limits: LimitsSection,
+    /// How connections are encrypted; read when the registry starts.
+    pub tls: TlsSettings,
+    /// Registries that this one keeps copies of; read when the registry starts.
+    pub upstream: Vec<UpstreamSettings>,
 }
 
 /// Settings as the registry uses them.
@@ -148,6 +154,33 @@ impl Settings {
         let parsed = parse(text.to_owned(), path)?;
         parsed.compile(path)?;
         Ok(parsed.settings)
+    }
+
+    /// Settings by which everybody may pull, and whoever has a token of one of `keys` may do what it says.
+    ///
+    /// # Errors
+    /// When one is no key that can be trusted.
+    pub fn trusting(keys: &[[u8; 32]]) -> Result<Self, SettingsError> {
+        let mut text = String::new();
+        for (number, key) in keys.iter().enumerate() {
+            text += &format!("[[key]]\nname = \"key-{}\"\npublic = \"{}\"\n", number + 1, hex::encode(key));
+        }
+        if !keys.is_empty() {
+            text += "[[rule]]\nwho = [\"keys\"]\nrepositories = [\"*\"]\nactions = [\"pull\", \"push\", \"delete\"]\n";
+        }
+        Self::parse(&text, Path::new("the trusted keys"))
+    }
+
+    /// What they come to.
+    ///
+    /// # Errors
+    /// None for settings that were read.
+    pub(crate) fn compiled(&self) -> Result<Compiled, SettingsError> {
+        self.compile().map_err(|(_, problem)| SettingsError::Wrong {
+            path: "settings".into(),
+            line: 0,
+            problem,
+        })
     }
 
     /// What follows from them. Mistakes in settings that were read were found then.
