@@ -26,6 +26,8 @@ mod token;
 use std::collections::HashMap;
 use std::ops::Range;
 
+pub use ed25519_dalek::SigningKey;
+
 pub use action::{Action, Actions};
 pub(crate) use buckets::Rate;
 pub(crate) use caller::ANONYMOUS;

@@ -102,6 +102,8 @@ fn every_setting_of_the_example_is_a_real_one() {
         ("quota", &["max", "repositories"]),
         ("retention", &["keep_days", "keep_newest", "repositories", "tags"]),
         ("immutable", &["repositories", "tags"]),
+        ("tls", &["acme", "listen", "names"]),
+        ("upstream", &["ca", "namespaces", "password_file", "prefix", "refresh_seconds", "url", "username"]),
         (
             "limits",
             &[
@@ -117,6 +119,7 @@ fn every_setting_of_the_example_is_a_real_one() {
     ] {
         assert_eq!(names(section), expected, "{section}");
     }
+    assert!(settings.tls.acme.as_ref().is_some_and(|acme| acme.check().is_ok()));
     assert!(!settings.user.is_empty() && !settings.rule.is_empty() && settings.limits.connections.is_some());
 }
 

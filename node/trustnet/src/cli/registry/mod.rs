@@ -2,17 +2,21 @@
 //!
 //! All commands but `serve` work on a registry that serves, through its socket, and on one that is stopped.
 
+mod authority;
 mod collect;
 mod export;
 mod import;
 mod inspect;
 mod list;
+mod password;
 mod place;
 mod rebuild;
 mod remove;
 mod screen;
 mod scrub;
 mod serve;
+mod token;
+mod trust;
 mod usage;
 
 use clap::Subcommand;
@@ -61,6 +65,14 @@ enum RegistryCommand {
     Export(export::ExportArgs),
     /// Make the metadata again from the files, with the registry stopped
     Rebuild,
+    /// Make what registry.toml keeps of a password
+    Passwd(password::PasswordArgs),
+    /// Make a token with this node's key, to log in with instead of a password
+    Token(token::TokenArgs),
+    /// Say what a client needs to trust this registry's certificate, or install it
+    Trust(trust::TrustArgs),
+    /// Let registries of one cluster share their certificate authority
+    Ca(authority::AuthorityArgs),
 }
 
 /// Runs `trustnet registry`.
@@ -85,6 +97,10 @@ pub fn main(args: RegistryArgs, globals: &Globals) -> Result<(), CliError> {
         RegistryCommand::Import(args) => import::main(&args, &place, globals),
         RegistryCommand::Export(args) => export::main(&args, &place, globals),
         RegistryCommand::Rebuild => rebuild::main(&place, globals),
+        RegistryCommand::Passwd(args) => password::main(&args, globals),
+        RegistryCommand::Token(args) => token::main(args, globals),
+        RegistryCommand::Trust(args) => trust::main(&args, &place, globals),
+        RegistryCommand::Ca(args) => authority::main(args, &place, globals),
     }
 }
 

@@ -1,10 +1,11 @@
 //! `trustnet registry serve`: the registry runs until it is told to stop.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
-use trustnet_registry::{RegistryError, Running, Setup, start};
+use trustnet_registry::{RegistryError, Rules, Running, Setup, StartError, start};
 
 use super::place::Place;
 use crate::cli::error::CliError;
@@ -14,6 +15,11 @@ use crate::output::Paint;
 
 /// Where the registry listens if nothing else is said: for this machine only.
 const DEFAULT_LISTEN: &str = "127.0.0.1:8000";
+/// The port that is served without encryption, and the one that goes with it.
+const PLAIN_PORT: u16 = 8000;
+const TLS_PORT: u16 = 8053;
+/// The registry's settings, in its directory.
+pub(super) const SETTINGS: &str = "registry.toml";
 
 /// Serve images until Ctrl-C
 #[derive(Debug, clap::Args)]
@@ -21,6 +27,22 @@ pub(super) struct ServeArgs {
     /// Address and port for docker, podman and others
     #[arg(long, value_name = "ADDR:PORT", default_value = DEFAULT_LISTEN)]
     listen: SocketAddr,
+
+    /// Address and port for the same over TLS [default: port 8053 beside port 8000, else none]
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "no_tls")]
+    tls: Option<SocketAddr>,
+
+    /// Serve nothing over TLS
+    #[arg(long)]
+    no_tls: bool,
+
+    /// Who may do what, and what may be stored [default: registry.toml in the registry's directory, if it is there]
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+
+    /// Without settings: believe tokens of the node with this public key (64 hex digits); may be given several times
+    #[arg(long, value_name = "KEY", conflicts_with = "settings", value_parser = public_key)]
+    trust_key: Vec<[u8; 32]>,
 
     /// Tell Prometheus at this address; keep it for this machine, such as 127.0.0.1:5001
     #[arg(long, value_name = "ADDR:PORT")]
@@ -35,6 +57,41 @@ pub(super) struct ServeArgs {
     grace: u64,
 }
 
+fn public_key(text: &str) -> Result<[u8; 32], String> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes)
+        .map_err(|_| "a public key is 64 hex digits, as `trustnet keys show node` prints it".to_owned())?;
+    Ok(bytes)
+}
+
+impl ServeArgs {
+    fn tls(&self) -> Option<SocketAddr> {
+        let beside = (self.listen.port() == PLAIN_PORT).then(|| SocketAddr::new(self.listen.ip(), TLS_PORT));
+        if self.no_tls { None } else { self.tls.or(beside) }
+    }
+
+    /// Who may do what. Without settings a registry that only this machine reaches is open; another one lets everybody
+    /// pull, and nobody push without a token of a node that it trusts.
+    fn rules(&self, place: &Place) -> Rules {
+        let usual = place.dir.join(SETTINGS);
+        let is_outside =
+            std::iter::once(self.listen).chain(self.tls()).any(|address| !address.ip().is_loopback());
+        match &self.settings {
+            Some(file) => Rules::File(file.clone()),
+            None if usual.exists() => Rules::File(usual),
+            None if is_outside || !self.trust_key.is_empty() => Rules::Keys(self.trust_key.clone()),
+            None => Rules::Open,
+        }
+    }
+}
+
+/// This machine's name and addresses.
+fn machine() -> (String, Vec<IpAddr>) {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    (host, interfaces.iter().map(if_addrs::Interface::ip).collect())
+}
+
 pub(super) fn main(args: &ServeArgs, place: &Place, globals: &Globals) -> Result<(), CliError> {
     crate::cli::run::log_to_stderr(match args.log.as_str() {
         "error" => Level::Error,
@@ -43,7 +100,11 @@ pub(super) fn main(args: &ServeArgs, place: &Place, globals: &Globals) -> Result
         _ => Level::Info,
     });
     let mut setup = Setup::new(&place.dir, args.listen);
+    setup.tls = args.tls();
+    setup.machine = machine;
+    setup.rules = args.rules(place);
     setup.metrics = args.metrics;
+    let rules = setup.rules.clone();
     setup.grace = Duration::from_secs(args.grace);
     // As few threads as a small board wants: each costs memory.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -56,8 +117,9 @@ pub(super) fn main(args: &ServeArgs, place: &Place, globals: &Globals) -> Result
         let running = start(setup).await.map_err(|error| refusal(error, place))?;
         let metrics = running.metrics_address().map(|address| format!("http://{address}/metrics"));
         let registry = format!("http://{}", running.address());
-        let value = json!({ "registry": registry, "metrics": metrics, "data": place.dir });
-        globals.output().either(&value, |paint| welcome(&running, place, paint))?;
+        let tls = running.tls_address().map(|address| format!("https://{address}"));
+        let value = json!({ "registry": registry, "tls": tls, "metrics": metrics, "data": place.dir });
+        globals.output().either(&value, |paint| welcome(&running, &rules, place, paint))?;
         until_signal().await?;
         eprintln!("stopping; running requests have {} s to end (once more to stop at once)", args.grace);
         tokio::select! {
@@ -68,33 +130,52 @@ pub(super) fn main(args: &ServeArgs, place: &Place, globals: &Globals) -> Result
     })
 }
 
-fn refusal(error: RegistryError, place: &Place) -> CliError {
-    match &error {
-        RegistryError::InUse(_) => CliError::damaged(error).next(place.command("ls")),
-        RegistryError::Io { action: "listen on", .. } => {
-            CliError::failed(error).next(place.command("serve --listen 127.0.0.1:0"))
+fn refusal(error: StartError, place: &Place) -> CliError {
+    match error {
+        StartError::Registry(error) => match &error {
+            RegistryError::InUse(_) => CliError::damaged(error).next(place.command("ls")),
+            RegistryError::Io { action: "listen on", .. } => {
+                CliError::failed(error).next(place.command("serve --listen 127.0.0.1:0"))
+            }
+            _ => CliError::failed(error),
+        },
+        StartError::Settings(error) => CliError::usage(error).next("mend that line, then start again"),
+        StartError::Tls(error) => {
+            CliError::failed(error).next(format!("or serve without TLS: {}", place.command("serve --no-tls")))
         }
-        _ => CliError::failed(error),
+        error => CliError::failed(error).next("mend the settings, then start again"),
     }
 }
 
-fn welcome(running: &Running, place: &Place, paint: Paint) -> String {
+fn welcome(running: &Running, rules: &Rules, place: &Place, paint: Paint) -> String {
     let address = running.address();
     let mut text = format!(
         "{} http://{address}, images in {}\n",
         paint.bold("The registry serves at"),
         place.dir.display()
     );
+    if let Some(tls) = running.tls_address() {
+        text += &format!("  and at https://{tls}; so that clients trust it: {}\n", place.command("trust"));
+    }
     text += &format!("  push:  docker tag IMAGE {address}/IMAGE && docker push {address}/IMAGE\n");
     text += &format!("         podman push --tls-verify=false IMAGE {address}/IMAGE\n");
     text += &format!("  look:  {}\n", place.command("ls"));
     if let Some(metrics) = running.metrics_address() {
         text += &format!("  watch: http://{metrics}/metrics\n");
     }
+    text += &match rules {
+        Rules::Open => "  may:   everybody on this machine may pull, push and delete\n".to_owned(),
+        Rules::File(file) => format!("  may:   as {} says\n", file.display()),
+        Rules::Keys(keys) if keys.is_empty() => format!(
+            "  may:   everybody may pull; to allow more, write {}\n",
+            place.dir.join(SETTINGS).display()
+        ),
+        Rules::Keys(_) => "  may:   everybody may pull; to push: trustnet registry token\n".to_owned(),
+    };
     text += "  stop:  Ctrl-C";
     if !address.ip().is_loopback() {
         text += &paint
-            .yellow("\nWhoever reaches this address may pull, push and delete, and nothing is encrypted.");
+            .yellow("\nWhat goes over http:// is not encrypted; passwords and tokens belong on https://.");
     }
     text
 }
@@ -107,5 +188,48 @@ async fn until_signal() -> Result<(), CliError> {
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(failed),
         _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ServeArgs,
+    }
+
+    fn args(line: &str) -> ServeArgs {
+        Line::parse_from(std::iter::once("serve").chain(line.split_whitespace())).args
+    }
+
+    #[test]
+    fn who_may_do_what_depends_on_who_can_reach_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let globals = Globals::default();
+        let place = Place::find(Some(dir.path().into()), &globals).expect("a place");
+        assert_eq!(args("").rules(&place), Rules::Open);
+        assert_eq!(args("--listen 0.0.0.0:8000").rules(&place), Rules::Keys(Vec::new()));
+        assert_eq!(args("--tls [::]:8053").rules(&place), Rules::Keys(Vec::new()));
+        let key = format!("--trust-key {}", "ab".repeat(32));
+        assert_eq!(args(&key).rules(&place), Rules::Keys(vec![[0xab; 32]]));
+        let file = dir.path().join(SETTINGS);
+        std::fs::write(&file, "").expect("written");
+        assert_eq!(args("").rules(&place), Rules::File(file));
+        assert_eq!(args("--settings /x").rules(&place), Rules::File("/x".into()));
+        assert!(public_key("ab").is_err());
+    }
+
+    #[test]
+    fn tls_comes_with_the_usual_port() {
+        assert_eq!(args("").tls(), Some(([127, 0, 0, 1], 8053).into()));
+        assert_eq!(args("--no-tls").tls(), None);
+        assert_eq!(args("--listen 127.0.0.1:0").tls(), None);
+        assert_eq!(args("--listen [::]:8000").tls().map(|address| address.port()), Some(8053));
+        assert_eq!(args("--listen 127.0.0.1:0 --tls 127.0.0.1:1").tls(), Some(([127, 0, 0, 1], 1).into()));
     }
 }
