@@ -12,6 +12,7 @@ use super::ports::{self, Kind, Ports, STANDARD_BASE};
 use super::session::{self, Plans};
 use super::setup::{self, network_error};
 use super::stop::Stop;
+use crate::cli::registry::LocalRegistry;
 use crate::cli::{CliError, Globals};
 use crate::home;
 use crate::import::csv::Ratings;
@@ -52,6 +53,10 @@ pub struct UpArgs {
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1_024..=65_000))]
     pub listen_base: Option<u16>,
 
+    /// Keep container images, too: a registry on ports 8000 and 8053 of this machine
+    #[arg(long)]
+    pub registry: bool,
+
     /// Stop when the import is done and reported
     #[arg(long, requires = "ratings")]
     pub exit_after_import: bool,
@@ -88,6 +93,8 @@ pub fn main(args: &UpArgs, globals: &Globals) -> Result<(), CliError> {
         Some(network) => continue_with(&dir, network, args, &mut notes)?,
         None => create(&dir, args, plan.as_ref(), now_ms, &mut notes)?,
     };
+    let registry = if args.registry { Some(LocalRegistry::start(globals)?) } else { None };
+    notes.extend(registry.as_ref().map(LocalRegistry::note));
     let is_default = home::up_dir().is_ok_and(|default| default == path);
     let plans = Plans {
         import: plan.map(|(plan, ratings)| (plan, ratings.last_day())),
@@ -95,7 +102,9 @@ pub fn main(args: &UpArgs, globals: &Globals) -> Result<(), CliError> {
         notes,
         is_default_dir: is_default,
     };
-    session::run(&dir, network, plans, globals.output(), &stop)
+    let ended = session::run(&dir, network, plans, globals.output(), &stop);
+    drop(registry);
+    ended
 }
 
 /// Milliseconds since 1970; 0 on a machine whose clock stands before that.

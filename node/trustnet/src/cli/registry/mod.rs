@@ -8,6 +8,7 @@ mod export;
 mod import;
 mod inspect;
 mod list;
+mod local;
 mod password;
 mod place;
 mod rebuild;
@@ -18,6 +19,8 @@ mod serve;
 mod token;
 mod trust;
 mod usage;
+
+pub use local::LocalRegistry;
 
 use clap::Subcommand;
 

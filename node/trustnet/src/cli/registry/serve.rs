@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::runtime::Runtime;
 use trustnet_registry::{RegistryError, Rules, Running, Setup, StartError, start};
 
 use super::place::Place;
@@ -16,8 +17,8 @@ use crate::output::Paint;
 /// Where the registry listens if nothing else is said: for this machine only.
 const DEFAULT_LISTEN: &str = "127.0.0.1:8000";
 /// The port that is served without encryption, and the one that goes with it.
-const PLAIN_PORT: u16 = 8000;
-const TLS_PORT: u16 = 8053;
+pub(super) const PLAIN_PORT: u16 = 8000;
+pub(super) const TLS_PORT: u16 = 8053;
 /// The registry's settings, in its directory.
 pub(super) const SETTINGS: &str = "registry.toml";
 
@@ -86,10 +87,20 @@ impl ServeArgs {
 }
 
 /// This machine's name and addresses.
-fn machine() -> (String, Vec<IpAddr>) {
+pub(super) fn machine() -> (String, Vec<IpAddr>) {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     (host, interfaces.iter().map(if_addrs::Interface::ip).collect())
+}
+
+/// As few threads as a small board wants: each costs memory.
+pub(super) fn runtime() -> Result<Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(4)
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::failed(format!("the operating system refused threads: {error}")))
 }
 
 pub(super) fn main(args: &ServeArgs, place: &Place, globals: &Globals) -> Result<(), CliError> {
@@ -106,14 +117,7 @@ pub(super) fn main(args: &ServeArgs, place: &Place, globals: &Globals) -> Result
     setup.metrics = args.metrics;
     let rules = setup.rules.clone();
     setup.grace = Duration::from_secs(args.grace);
-    // As few threads as a small board wants: each costs memory.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .max_blocking_threads(4)
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::failed(format!("the operating system refused threads: {error}")))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let running = start(setup).await.map_err(|error| refusal(error, place))?;
         let metrics = running.metrics_address().map(|address| format!("http://{address}/metrics"));
         let registry = format!("http://{}", running.address());
@@ -130,7 +134,7 @@ pub(super) fn main(args: &ServeArgs, place: &Place, globals: &Globals) -> Result
     })
 }
 
-fn refusal(error: StartError, place: &Place) -> CliError {
+pub(super) fn refusal(error: StartError, place: &Place) -> CliError {
     match error {
         StartError::Registry(error) => match &error {
             RegistryError::InUse(_) => CliError::damaged(error).next(place.command("ls")),
