@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,9 +40,10 @@ fn it_collects_and_scrubs() {
     wait_for("what nobody needs goes", || server.get(&format!("/v2/a/blobs/{waste}")).status == 404);
     let hex = large.hex();
     let path = server.dir.path().join("blobs/sha256").join(&hex[..2]).join(&hex);
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes[1_500_000] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
+    // In place: a file written anew is empty for a moment, and the scrub may see that.
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let changed = content(2, 3_000_000)[1_500_000] ^ 1;
+    file.write_all_at(&[changed], 1_500_000).unwrap();
     wait_for("damage is found", || server.get("/health").json()["damaged"] == 1);
     server.get(&format!("/v2/a/blobs/{large}")).refused(404, "BLOB_UNKNOWN");
     assert_eq!(server.store().damaged().unwrap()[0].1.pieces, [1]);
