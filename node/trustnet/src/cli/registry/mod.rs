@@ -84,13 +84,12 @@ enum RegistryCommand {
 /// When there is no registry, it is in use, or it refuses.
 pub fn main(args: RegistryArgs, globals: &Globals) -> Result<(), CliError> {
     let place = Place::find(args.data, globals)?;
-    match args.command {
-        RegistryCommand::Serve(args) => return serve::main(&args, &place, globals),
+    if !matches!(args.command, RegistryCommand::Serve(_)) {
         // What the store has to say of damage must be seen, whatever the command is.
-        _ => crate::cli::run::log_to_stderr(crate::config::Level::Warn),
+        crate::cli::run::log_to_stderr(crate::config::Level::Warn);
     }
     match args.command {
-        RegistryCommand::Serve(_) => Ok(()),
+        RegistryCommand::Serve(args) => serve::main(&args, &place, globals),
         RegistryCommand::Ls(args) => list::main(&args, &place, globals),
         RegistryCommand::Inspect(args) => inspect::main(&args, &place, globals),
         RegistryCommand::Rm(args) => remove::main(&args, &place, globals),
