@@ -83,7 +83,7 @@ pub fn files(settings: &Settings, facts: &Facts) -> Files {
     let options =
         format!("{SYSLOG_COMMENT}SYSLOGD_OPTS=\"{SYSLOG_OPTIONS}{}\"\n", remote.unwrap_or_default());
     files.insert("etc/conf.d/syslog", File::new(options));
-    registry(settings.registry, &mut files);
+    registry(settings.registry, facts, &mut files);
     files
 }
 
@@ -209,14 +209,19 @@ fn ssh(settings: &Settings, files: &mut Files) {
     files.insert("etc/ssh/authorized_keys/warden", File::new(keys));
 }
 
-fn registry(enabled: bool, files: &mut Files) {
+/// The registry believes tokens that this node signs, as long as it has no settings of its own.
+fn registry(enabled: bool, facts: &Facts, files: &mut Files) {
     let rules = if enabled {
         "add element inet trustnet registry_ports { 8000, 8053 }\n"
     } else {
         "# The registry is not enabled: no port of it is open.\n"
     };
     files.insert("etc/nftables.d/registry.nft", File::new(rules));
-    files.insert("etc/conf.d/trustnet-registry", File::when(enabled, "# Enabled by trustnet.toml.\n"));
+    let mut options = "# Enabled by trustnet.toml.\n".to_owned();
+    if let Some(key) = facts.node_key {
+        let _ = writeln!(options, "registry_options=\"--trust-key {}\"", hex::encode(key));
+    }
+    files.insert("etc/conf.d/trustnet-registry", File::when(enabled, options));
 }
 
 #[cfg(test)]

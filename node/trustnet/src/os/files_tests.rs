@@ -125,7 +125,14 @@ fn the_registry_opens_its_ports_only_when_enabled() {
         text(&files, "etc/nftables.d/registry.nft"),
         "add element inet trustnet registry_ports { 8000, 8053 }\n"
     );
-    assert!(matches!(files["etc/conf.d/trustnet-registry"], File::Text { .. }));
+    let options = text(&files, "etc/conf.d/trustnet-registry");
+    assert!(
+        options.contains(&format!("\nregistry_options=\"--trust-key {}\"\n", "ab".repeat(32))),
+        "{options}"
+    );
+    // Before the node has a key, the registry serves all the same.
+    let files = made("[registry]\nenabled = true\n", &Facts::default());
+    assert!(!text(&files, "etc/conf.d/trustnet-registry").contains("options"));
 }
 
 #[test]
