@@ -323,13 +323,19 @@ fn wrong_content_never_arrives_whole_and_is_not_kept() {
             if good.load(Ordering::SeqCst) { Reply::ok(right.clone()) } else { reply.clone() }
         });
         let server = cache(&upstream.url());
-        let answer = server.get(&path(format_args!("blobs/{digest}")));
-        assert!(answer.status == 502 || !answer.is_whole, "case {index}: {} came whole", answer.status);
+        let at = path(format_args!("blobs/{digest}"));
+        let mut stream = connect(server.addr);
+        std::io::Write::write_all(&mut stream, format!("GET {at} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+            .unwrap();
+        // The connection may end before the head went out.
+        if let Some(answer) = try_read_answer(&mut stream, false) {
+            assert!(answer.status == 502 || !answer.is_whole, "case {index}: {} came whole", answer.status);
+        }
         server.expect_no_uploads();
         assert!(std::fs::read_dir(server.dir.path().join("blobs/sha256")).map_or(0, Iterator::count) <= 1);
         // The next client is lucky.
         is_good.store(true, Ordering::SeqCst);
-        let answer = server.get(&path(format_args!("blobs/{digest}"))).expect(200);
+        let answer = server.get(&at).expect(200);
         assert!(answer.is_whole && answer.body == layer, "case {index}");
     }
 }

@@ -268,7 +268,8 @@ impl Registry {
             Arc::clone(self).fetch_blob(wanted, digest, transfer)
         });
         let mut progress = transfer.watch();
-        let begun = |progress: &Progress| !matches!(progress, Progress::Asking);
+        // Not before there is something to send: most of what goes wrong does so at once, and can then be told.
+        let begun = |progress: &Progress| !matches!(progress, Progress::Asking | Progress::Growing(0));
         progress.wait_for(begun).await.map_err(|_| RegistryError::Interrupted)?;
         let source = transfer.source();
         let is_streamed = !parts.headers.contains_key(header::RANGE)

@@ -291,10 +291,16 @@ pub fn request(addr: SocketAddr, method: &str, path: &str, headers: &[(&str, &st
 }
 
 pub fn read_answer(stream: &mut impl Read, is_head: bool) -> Answer {
+    try_read_answer(stream, is_head).expect("no answer")
+}
+
+/// As [`read_answer`]; `None` if the connection ends before anything came.
+pub fn try_read_answer(stream: &mut impl Read, is_head: bool) -> Option<Answer> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
-    reader.read_line(&mut line).unwrap();
-    let status = line.split(' ').nth(1).unwrap_or_else(|| panic!("no answer: {line:?}")).parse().unwrap();
+    reader.read_line(&mut line).ok()?;
+    let status = line.split(' ').nth(1)?;
+    let status = status.parse().unwrap();
     let mut headers = Vec::new();
     loop {
         line.clear();
@@ -311,7 +317,7 @@ pub fn read_answer(stream: &mut impl Read, is_head: bool) -> Answer {
     } else if !is_head {
         is_whole = reader.take(len).read_to_end(&mut body).is_ok() && body.len() as u64 == len;
     }
-    Answer { status, headers, body, is_whole }
+    Some(Answer { status, headers, body, is_whole })
 }
 
 /// Reads a body of chunks; `None` if its end does not come.
