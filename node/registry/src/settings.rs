@@ -5,6 +5,7 @@ mod limits;
 mod live;
 mod size;
 
+use std::fmt::Write as _;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -163,7 +164,8 @@ impl Settings {
     pub fn trusting(keys: &[[u8; 32]]) -> Result<Self, SettingsError> {
         let mut text = String::new();
         for (number, key) in keys.iter().enumerate() {
-            text += &format!("[[key]]\nname = \"key-{}\"\npublic = \"{}\"\n", number + 1, hex::encode(key));
+            let _ =
+                write!(text, "[[key]]\nname = \"key-{}\"\npublic = \"{}\"\n", number + 1, hex::encode(key));
         }
         if !keys.is_empty() {
             text += "[[rule]]\nwho = [\"keys\"]\nrepositories = [\"*\"]\nactions = [\"pull\", \"push\", \"delete\"]\n";

@@ -109,7 +109,7 @@ fn layout(folder: &Path, layer: &[u8]) {
 fn a_registry_is_served_filled_looked_at_and_emptied() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    layout(&dir.path().join("lay"), &[7; 100_000]);
+    layout(&dir.path().join("lay"), &[7; 9_000]);
     assert!(fails(&data, "ls", 1).contains("trustnet registry serve --data"));
     assert!(!data.exists(), "to look makes none");
     let serving = Serving::start(&data);
@@ -157,7 +157,7 @@ fn a_registry_is_served_filled_looked_at_and_emptied() {
 fn what_is_exported_is_imported_and_is_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    layout(&dir.path().join("lay"), &[9; 50_000]);
+    layout(&dir.path().join("lay"), &[9; 8_000]);
     done(&data, "import lay --as a:v1");
     done(&data, "export a:v1 folder");
     done(&data, "export a:v1 one.tar");

@@ -9,6 +9,7 @@ use axum::response::Response;
 
 use super::handler::{Registry, handle};
 use super::respond::CONTENT_DIGEST;
+use crate::access::Caller;
 
 /// What kind of address a path is, for those who count. Names of repositories do not matter here.
 fn kind(path: &str) -> &'static str {
@@ -41,13 +42,14 @@ pub(super) async fn observe(State(registry): State<Arc<Registry>>, request: Requ
     let (status, duration) = (response.status().as_u16(), begun.elapsed());
     metrics.metrics.request(method.as_str(), kind(&path), status, duration);
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let who = response.extensions().get::<Caller>().map(ToString::to_string).unwrap_or_default();
     let digest = text(response.headers(), &CONTENT_DIGEST);
     // What changes something, once it is done: chunks of uploads on their way are not worth a line.
     let is_change = status == 201 || (method == Method::DELETE && status < 300);
     if is_change {
-        tracing::info!(%method, path, digest, bytes = sent_bytes, ms, status, "changed");
+        tracing::info!(who, %method, path, digest, bytes = sent_bytes, ms, status, "changed");
     } else {
-        tracing::debug!(%method, path, digest, bytes = text(response.headers(), &header::CONTENT_LENGTH), ms, status, "answered");
+        tracing::debug!(who, %method, path, digest, bytes = text(response.headers(), &header::CONTENT_LENGTH), ms, status, "answered");
     }
     response
 }

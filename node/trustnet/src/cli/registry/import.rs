@@ -1,5 +1,6 @@
 //! `trustnet registry import`: an archive is taken in.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -46,10 +47,10 @@ pub(super) fn main(args: &ImportArgs, place: &Place, globals: &Globals) -> Resul
         let mut text = String::new();
         for image in &imported.images {
             let tag = image.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
-            text += &format!("{}{tag} {}\n", image.repository, paint.dim(&image.digest.to_string()));
+            let _ = write!(text, "{}{tag} {}\n", image.repository, paint.dim(&image.digest.to_string()));
         }
         let images = count(imported.images.len() as u64, "image");
-        text += &format!("imported {images}, {}\n", size(imported.bytes));
+        let _ = write!(text, "imported {images}, {}\n", size(imported.bytes));
         match imported.images.first() {
             Some(first) => {
                 text + &paint.dim(&format!("next: {}", place.command(&format!("ls {}", first.repository))))

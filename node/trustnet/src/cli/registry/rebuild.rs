@@ -1,6 +1,7 @@
 //! `trustnet registry rebuild`: the metadata made again.
 
 use serde_json::json;
+use std::fmt::Write as _;
 use trustnet_registry::admin::Administration;
 
 use super::count;
@@ -26,10 +27,10 @@ pub(super) fn main(place: &Place, globals: &Globals) -> Result<(), CliError> {
             count(rebuilt.tags, "tag")
         );
         if rebuilt.bad_lines > 0 {
-            text += &format!("{} of journals could not be read\n", count(rebuilt.bad_lines, "line"));
+            let _ = write!(text, "{} of journals could not be read\n", count(rebuilt.bad_lines, "line"));
         }
         for lost in &rebuilt.lost {
-            text += &format!("{} {lost}\n", paint.red("lost"));
+            let _ = write!(text, "{} {lost}\n", paint.red("lost"));
         }
         text + &paint.dim(&format!("next: {}", place.command("ls")))
     })?;

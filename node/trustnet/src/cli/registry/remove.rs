@@ -1,5 +1,6 @@
 //! `trustnet registry rm`: a tag, an image, a repository goes.
 
+use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use serde_json::json;
@@ -63,9 +64,9 @@ fn told(removal: &Removal) -> String {
     let mut text = count(*tags, "tag");
     if !names.is_empty() && names.len() as u64 == *tags && names.len() <= 5 {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        text += &format!(" ({})", names.join(", "));
+        let _ = write!(text, " ({})", names.join(", "));
     }
-    text += &format!(" and {}", count(*manifests, "manifest"));
+    let _ = write!(text, " and {}", count(*manifests, "manifest"));
     if *files == 0 {
         text + "; nothing is freed, since all of its content is needed elsewhere"
     } else {

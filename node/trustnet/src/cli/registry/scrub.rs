@@ -1,6 +1,7 @@
 //! `trustnet registry scrub`: every file is read, and damage is found.
 
 use serde_json::json;
+use std::fmt::Write as _;
 use trustnet_registry::admin::{Answer, Event, Opening, Operation};
 
 use super::place::{Place, another_version};
@@ -36,13 +37,15 @@ pub(super) fn main(args: &ScrubArgs, place: &Place, globals: &Globals) -> Result
     globals.output().either(&json!({ "report": report, "damaged": damaged }), |paint| {
         let mut text = format!("read {}: {}\n", count(report.files, "file"), size(report.bytes));
         for digest in &damaged {
-            text += &format!("{} {digest}\n", paint.red("damaged"));
+            let _ = write!(text, "{} {digest}\n", paint.red("damaged"));
         }
         if report.missing > 0 {
-            text += &format!("{} found damaged earlier and not back yet\n", count(report.missing, "file"));
+            let _ =
+                write!(text, "{} found damaged earlier and not back yet\n", count(report.missing, "file"));
         }
         if damaged.is_empty() && report.missing == 0 {
-            text += &format!(
+            let _ = write!(
+                text,
                 "{}\n{}",
                 paint.green("all sound"),
                 paint.dim(&format!("next: {}", place.command("df")))

@@ -1,5 +1,6 @@
 //! `trustnet registry serve`: the registry runs until it is told to stop.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -159,13 +160,14 @@ fn welcome(running: &Running, rules: &Rules, place: &Place, paint: Paint) -> Str
         place.dir.display()
     );
     if let Some(tls) = running.tls_address() {
-        text += &format!("  and at https://{tls}; so that clients trust it: {}\n", place.command("trust"));
+        let _ =
+            write!(text, "  and at https://{tls}; so that clients trust it: {}\n", place.command("trust"));
     }
-    text += &format!("  push:  docker tag IMAGE {address}/IMAGE && docker push {address}/IMAGE\n");
-    text += &format!("         podman push --tls-verify=false IMAGE {address}/IMAGE\n");
-    text += &format!("  look:  {}\n", place.command("ls"));
+    let _ = write!(text, "  push:  docker tag IMAGE {address}/IMAGE && docker push {address}/IMAGE\n");
+    let _ = write!(text, "         podman push --tls-verify=false IMAGE {address}/IMAGE\n");
+    let _ = write!(text, "  look:  {}\n", place.command("ls"));
     if let Some(metrics) = running.metrics_address() {
-        text += &format!("  watch: http://{metrics}/metrics\n");
+        let _ = write!(text, "  watch: http://{metrics}/metrics\n");
     }
     text += &match rules {
         Rules::Open => "  may:   everybody on this machine may pull, push and delete\n".to_owned(),

@@ -1,5 +1,6 @@
 //! `trustnet registry trust`: what a client needs to believe the registry's certificate.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -99,7 +100,7 @@ pub(super) fn main(args: &TrustArgs, place: &Place, globals: &Globals) -> Result
     globals.output().either(&json!({ "written": written, "after": plan.after }), |_| {
         let mut text: String = written.iter().map(|path| format!("wrote {}\n", path.display())).collect();
         for note in &plan.notes {
-            text += &format!("{note}\n");
+            let _ = write!(text, "{note}\n");
         }
         text
     })

@@ -1,6 +1,7 @@
 //! `trustnet registry df`: what takes how much of the disk.
 
 use serde_json::json;
+use std::fmt::Write as _;
 use trustnet_registry::admin::{Answer, Event, Opening, Operation, RepositoryUsage, Usage};
 
 use super::place::{Place, another_version};
@@ -54,7 +55,8 @@ fn render(repositories: &[RepositoryUsage], usage: &Usage, place: &Place, paint:
     }
     text += &table.render(paint);
     if usage.damaged > 0 {
-        text += &format!(
+        let _ = write!(
+            text,
             "{}\n",
             paint.red(&format!("{} damaged and out of service", count(usage.damaged, "file")))
         );
