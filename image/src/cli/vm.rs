@@ -66,7 +66,7 @@ pub struct CreateArgs {
     /// So many VMs, NAME-1 and so on, validators of one new network
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     nodes: u8,
-    /// A registry of container images: fd10:1234::2, ports 8000 (HTTP) and 8053 (HTTPS) of this machine lead to it
+    /// A registry of container images: ports 8000 (HTTP) and 8053 (HTTPS) of this machine lead to it
     #[arg(long, conflicts_with = "nodes")]
     registry: bool,
     /// Size of the disk; it takes only what is used

@@ -13,10 +13,11 @@ use trustnet_registry::{
     UpstreamSettings, Upstreams, now_seconds, serve, serve_tls,
 };
 
+const USAGE: &str = "usage: serve <directory> [address [TLS address]] [--settings FILE]";
+
 fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let mut args = std::env::args().skip(1);
-    const USAGE: &str = "usage: serve <directory> [address [TLS address]] [--settings FILE]";
     let mut places = Vec::new();
     let mut settings = LiveSettings::open();
     while let Some(argument) = args.next() {

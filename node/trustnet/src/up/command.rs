@@ -28,6 +28,7 @@ const DEFAULT_ROOTS: usize = 20;
 
 /// Options of `trustnet up`.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[allow(clippy::struct_excessive_bools)] // Each is a flag of the command line.
 pub struct UpArgs {
     /// How many nodes a new network has, 1 to 16 [default: 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]

@@ -47,10 +47,10 @@ pub(super) fn main(args: &ImportArgs, place: &Place, globals: &Globals) -> Resul
         let mut text = String::new();
         for image in &imported.images {
             let tag = image.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
-            let _ = write!(text, "{}{tag} {}\n", image.repository, paint.dim(&image.digest.to_string()));
+            let _ = writeln!(text, "{}{tag} {}", image.repository, paint.dim(&image.digest.to_string()));
         }
         let images = count(imported.images.len() as u64, "image");
-        let _ = write!(text, "imported {images}, {}\n", size(imported.bytes));
+        let _ = writeln!(text, "imported {images}, {}", size(imported.bytes));
         match imported.images.first() {
             Some(first) => {
                 text + &paint.dim(&format!("next: {}", place.command(&format!("ls {}", first.repository))))

@@ -27,10 +27,10 @@ pub(super) fn main(place: &Place, globals: &Globals) -> Result<(), CliError> {
             count(rebuilt.tags, "tag")
         );
         if rebuilt.bad_lines > 0 {
-            let _ = write!(text, "{} of journals could not be read\n", count(rebuilt.bad_lines, "line"));
+            let _ = writeln!(text, "{} of journals could not be read", count(rebuilt.bad_lines, "line"));
         }
         for lost in &rebuilt.lost {
-            let _ = write!(text, "{} {lost}\n", paint.red("lost"));
+            let _ = writeln!(text, "{} {lost}", paint.red("lost"));
         }
         text + &paint.dim(&format!("next: {}", place.command("ls")))
     })?;

@@ -37,11 +37,11 @@ pub(super) fn main(args: &ScrubArgs, place: &Place, globals: &Globals) -> Result
     globals.output().either(&json!({ "report": report, "damaged": damaged }), |paint| {
         let mut text = format!("read {}: {}\n", count(report.files, "file"), size(report.bytes));
         for digest in &damaged {
-            let _ = write!(text, "{} {digest}\n", paint.red("damaged"));
+            let _ = writeln!(text, "{} {digest}", paint.red("damaged"));
         }
         if report.missing > 0 {
             let _ =
-                write!(text, "{} found damaged earlier and not back yet\n", count(report.missing, "file"));
+                writeln!(text, "{} found damaged earlier and not back yet", count(report.missing, "file"));
         }
         if damaged.is_empty() && report.missing == 0 {
             let _ = write!(

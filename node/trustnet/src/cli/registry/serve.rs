@@ -161,23 +161,23 @@ fn welcome(running: &Running, rules: &Rules, place: &Place, paint: Paint) -> Str
     );
     if let Some(tls) = running.tls_address() {
         let _ =
-            write!(text, "  and at https://{tls}; so that clients trust it: {}\n", place.command("trust"));
+            writeln!(text, "  and at https://{tls}; so that clients trust it: {}", place.command("trust"));
     }
-    let _ = write!(text, "  push:  docker tag IMAGE {address}/IMAGE && docker push {address}/IMAGE\n");
-    let _ = write!(text, "         podman push --tls-verify=false IMAGE {address}/IMAGE\n");
-    let _ = write!(text, "  look:  {}\n", place.command("ls"));
+    let _ = writeln!(text, "  push:  docker tag IMAGE {address}/IMAGE && docker push {address}/IMAGE");
+    let _ = writeln!(text, "         podman push --tls-verify=false IMAGE {address}/IMAGE");
+    let _ = writeln!(text, "  look:  {}", place.command("ls"));
     if let Some(metrics) = running.metrics_address() {
-        let _ = write!(text, "  watch: http://{metrics}/metrics\n");
+        let _ = writeln!(text, "  watch: http://{metrics}/metrics");
     }
-    text += &match rules {
-        Rules::Open => "  may:   everybody on this machine may pull, push and delete\n".to_owned(),
-        Rules::File(file) => format!("  may:   as {} says\n", file.display()),
-        Rules::Keys(keys) if keys.is_empty() => format!(
-            "  may:   everybody may pull; to allow more, write {}\n",
-            place.dir.join(SETTINGS).display()
-        ),
-        Rules::Keys(_) => "  may:   everybody may pull; to push: trustnet registry token\n".to_owned(),
+    let may = match rules {
+        Rules::Open => "everybody on this machine may pull, push and delete".to_owned(),
+        Rules::File(file) => format!("as {} says", file.display()),
+        Rules::Keys(keys) if keys.is_empty() => {
+            format!("everybody may pull; to allow more, write {}", place.dir.join(SETTINGS).display())
+        }
+        Rules::Keys(_) => "everybody may pull; to push: trustnet registry token".to_owned(),
     };
+    let _ = writeln!(text, "  may:   {may}");
     text += "  stop:  Ctrl-C";
     if !address.ip().is_loopback() {
         text += &paint

@@ -98,9 +98,12 @@ pub(super) fn main(args: &TrustArgs, place: &Place, globals: &Globals) -> Result
         run(after)?;
     }
     globals.output().either(&json!({ "written": written, "after": plan.after }), |_| {
-        let mut text: String = written.iter().map(|path| format!("wrote {}\n", path.display())).collect();
+        let mut text = String::new();
+        for path in &written {
+            let _ = writeln!(text, "wrote {}", path.display());
+        }
         for note in &plan.notes {
-            let _ = write!(text, "{note}\n");
+            let _ = writeln!(text, "{note}");
         }
         text
     })

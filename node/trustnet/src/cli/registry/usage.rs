@@ -55,9 +55,9 @@ fn render(repositories: &[RepositoryUsage], usage: &Usage, place: &Place, paint:
     }
     text += &table.render(paint);
     if usage.damaged > 0 {
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "{}\n",
+            "{}",
             paint.red(&format!("{} damaged and out of service", count(usage.damaged, "file")))
         );
     }
