@@ -56,7 +56,7 @@ impl Change {
         !matches!(self, Self::Link(_) | Self::Unlink(_))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let (what, name) = (words.next()?, words.next()?);
         let change = match what {

@@ -35,6 +35,8 @@ mod content;
 mod digest;
 mod error;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod http;
 mod image;
 mod ingest;

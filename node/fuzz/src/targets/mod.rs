@@ -12,6 +12,7 @@ pub mod messages;
 pub mod net;
 pub mod proofs;
 pub mod records;
+pub mod registry;
 pub mod rpc;
 pub mod transactions;
 
@@ -65,6 +66,13 @@ pub const ALL: &[Target] = &[
         max_bytes: 4_096,
         run: rpc::run,
         seeds: rpc::seeds,
+    },
+    Target {
+        name: "registry",
+        about: "what clients, archives and files tell the registry: paths, headers, tokens, manifests, tars, settings",
+        max_bytes: 4_096,
+        run: registry::run,
+        seeds: registry::seeds,
     },
     Target {
         name: "disk",

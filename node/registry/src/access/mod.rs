@@ -14,6 +14,8 @@ mod action;
 mod buckets;
 mod caller;
 mod failures;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod gate;
 mod header;
 mod network;

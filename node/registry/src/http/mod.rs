@@ -4,6 +4,8 @@ mod blobs;
 mod body;
 mod chunk;
 mod connection;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod growing;
 mod handler;
 mod lists;

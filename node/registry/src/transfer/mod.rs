@@ -15,6 +15,8 @@ mod adopt;
 mod docker;
 mod export;
 mod folder;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod gather;
 mod import;
 mod path;
