@@ -142,8 +142,8 @@ impl Carer {
         let mut goes_on = true;
         let result = self.store.scrub_next(depth, &mut |bytes| {
             let micros = bytes.saturating_mul(1_000_000) / self.plan.scrub_bytes_per_second.max(1);
-            // Once stopped, the rest of the file is read without a pause.
             goes_on = goes_on && self.rest(Duration::from_micros(micros));
+            goes_on
         });
         if let Err(error) = result {
             tracing::error!(%error, "the scrub failed");

@@ -100,9 +100,11 @@ impl Store {
         if !is_here {
             return Ok(false);
         }
+        let rules = self.rules();
         self.change(|txn, changes| {
             let is_here = manifests::get(txn, repo, digest)?.is_some() && blobs::size(txn, digest)?.is_some();
             if is_here {
+                immutable::check_push(txn, &rules, repo, (std::slice::from_ref(tag), digest))?;
                 tags::set(txn, repo, tag, (digest, self.now_ms()))?;
                 changes.push(repo, Change::Tag(tag.clone(), *digest));
             }

@@ -107,6 +107,18 @@ impl Ingest {
 
 /// Gives a file's bytes to `each`, part by part; gives their number.
 pub(crate) fn for_each_part(file: &dyn FileHandle, path: &str, mut each: impl FnMut(&[u8])) -> Result<u64> {
+    for_each_part_while(file, path, |part| {
+        each(part);
+        true
+    })
+}
+
+/// The same until `each` says no; gives how much was read.
+pub(crate) fn for_each_part_while(
+    file: &dyn FileHandle,
+    path: &str,
+    mut each: impl FnMut(&[u8]) -> bool,
+) -> Result<u64> {
     let failed = |error| RegistryError::io("read", path, error);
     let len = file.len().map_err(failed)?;
     let mut buffer = vec![0; READ_BYTES.min(usize::try_from(len).unwrap_or(READ_BYTES))];
@@ -114,10 +126,12 @@ pub(crate) fn for_each_part(file: &dyn FileHandle, path: &str, mut each: impl Fn
     while offset < len {
         let part = buffer.len().min((len - offset) as usize);
         file.read_at(&mut buffer[..part], offset).map_err(failed)?;
-        each(&buffer[..part]);
         offset += part as u64;
+        if !each(&buffer[..part]) {
+            break;
+        }
     }
-    Ok(len)
+    Ok(offset)
 }
 
 /// The digest of a whole file.

@@ -7,7 +7,7 @@
 use crate::digest::{Digest, Hasher};
 use crate::error::Result;
 use crate::files::FileHandle;
-use crate::ingest::for_each_part;
+use crate::ingest::for_each_part_while;
 use crate::meta::blobs;
 use crate::meta::database::Durable;
 use crate::meta::tables::{BLOBS, STATE, View, number, put, remove, split_digest};
@@ -43,6 +43,8 @@ pub struct Scrubbed {
 enum Verdict {
     Sound,
     Damaged(Vec<u32>),
+    /// Nothing: it was not read to its end.
+    Interrupted,
 }
 
 /// How many rounds have ended, and when the last one did, in milliseconds.
@@ -69,11 +71,12 @@ impl Store {
     /// Looks at the next file of the round; `None` at the end of it, and the next call begins another one. A restart goes
     /// on where the last one stopped, more or less.
     ///
-    /// `pace` is told after each part of the file how many bytes were read; it may sleep.
+    /// `pace` is told after each part of the file how many bytes were read; it may sleep, and says whether to go on. Without
+    /// that the file comes again with the next call, and `None` is given.
     ///
     /// # Errors
     /// When the metadata fails, or a damaged file cannot be moved.
-    pub fn scrub_next(&self, depth: Depth, pace: &mut dyn FnMut(u64)) -> Result<Option<Scrubbed>> {
+    pub fn scrub_next(&self, depth: Depth, pace: &mut dyn FnMut(u64) -> bool) -> Result<Option<Scrubbed>> {
         let next = self.meta.read(|view| {
             let after = view.get(STATE, CURSOR)?;
             let keys = view.keys(BLOBS, &[], after.as_deref(), 1)?;
@@ -90,7 +93,7 @@ impl Store {
             })?;
             return Ok(None);
         };
-        let is_damaged = self.scrub_file(&digest, len, depth, pace)?;
+        let Some(is_damaged) = self.scrub_file(&digest, len, depth, pace)? else { return Ok(None) };
         self.meta.write(Durable::Later, |txn| put(txn, STATE, CURSOR, &digest.key()))?;
         Ok(Some(Scrubbed { digest, bytes: len, is_damaged }))
     }
@@ -104,7 +107,7 @@ impl Store {
         &self,
         after: Option<&Digest>,
         depth: Depth,
-        pace: &mut dyn FnMut(u64),
+        pace: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Option<Scrubbed>> {
         let mut after = after.map(Digest::key);
         loop {
@@ -113,20 +116,26 @@ impl Store {
             let Some(key) = key else { return Ok(None) };
             let (digest, _) = split_digest(&key)?;
             if let Some(bytes) = self.meta.read(|view| blobs::size(view, &digest))? {
-                let is_damaged = self.scrub_file(&digest, bytes, depth, pace)?;
+                let Some(is_damaged) = self.scrub_file(&digest, bytes, depth, pace)? else { return Ok(None) };
                 return Ok(Some(Scrubbed { digest, bytes, is_damaged }));
             }
             after = Some(key);
         }
     }
 
-    /// Looks at one file, and takes it out of service if it is damaged.
-    fn scrub_file(&self, digest: &Digest, len: u64, depth: Depth, pace: &mut dyn FnMut(u64)) -> Result<bool> {
-        let is_damaged = self.examine_file(digest, len, depth, pace)?;
+    /// Looks at one file, and takes it out of service if it is damaged; `None` if it was not read to its end.
+    fn scrub_file(
+        &self,
+        digest: &Digest,
+        len: u64,
+        depth: Depth,
+        pace: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Option<bool>> {
+        let Some(is_damaged) = self.examine_file(digest, len, depth, pace)? else { return Ok(None) };
         self.metrics.scrubbed_files.add(1);
         self.metrics.scrubbed_bytes.add(len);
         self.metrics.scrubbed_damaged.add(u64::from(is_damaged));
-        Ok(is_damaged)
+        Ok(Some(is_damaged))
     }
 
     fn examine_file(
@@ -134,14 +143,15 @@ impl Store {
         digest: &Digest,
         len: u64,
         depth: Depth,
-        pace: &mut dyn FnMut(u64),
-    ) -> Result<bool> {
+        pace: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Option<bool>> {
         let placed = self.placed.load(std::sync::atomic::Ordering::SeqCst);
-        let Some((file, _)) = self.open_content(digest, len)? else { return Ok(true) };
+        let Some((file, _)) = self.open_content(digest, len)? else { return Ok(Some(true)) };
         match self.examine(digest, &*file, len, depth, pace) {
-            Verdict::Sound => Ok(false),
+            Verdict::Sound => Ok(Some(false)),
+            Verdict::Interrupted => Ok(None),
             // If something was pushed meanwhile it may have been this; the next round will tell.
-            Verdict::Damaged(pieces) => self.report_damage(digest, pieces, placed),
+            Verdict::Damaged(pieces) => self.report_damage(digest, pieces, placed).map(Some),
         }
     }
 
@@ -151,18 +161,20 @@ impl Store {
         file: &dyn FileHandle,
         len: u64,
         depth: Depth,
-        pace: &mut dyn FnMut(u64),
+        pace: &mut dyn FnMut(u64) -> bool,
     ) -> Verdict {
         let list = self.blobs.pieces(digest, len);
         let mut hasher = (depth == Depth::Digest || list.is_none()).then(|| Hasher::new(digest.algorithm()));
         let mut pieces = PieceHasher::default();
         file.forget_cached();
-        let read = for_each_part(file, "a file", |part| {
+        let mut goes_on = true;
+        let read = for_each_part_while(file, "a file", |part| {
             if let Some(hasher) = &mut hasher {
                 hasher.update(part);
             }
             pieces.update(part);
-            pace(part.len() as u64);
+            goes_on = pace(part.len() as u64);
+            goes_on
         });
         // What a scrub has read nobody may want; it must not push out what somebody does.
         file.forget_cached();
@@ -172,6 +184,7 @@ impl Store {
         match read {
             // A sector that cannot be read is damage as well.
             Err(_) => Verdict::Damaged(Vec::new()),
+            Ok(read) if !goes_on && read < len => Verdict::Interrupted,
             Ok(_) => match hasher.map(Hasher::finish) {
                 Some(actual) if actual == *digest => {
                     // The list is missing, or is what is damaged.

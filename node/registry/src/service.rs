@@ -188,7 +188,11 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     let (listener, address) = listen(setup.listen).await?;
     let tls_listener = listen_if(setup.tls.or(settings.tls.listen)).await?;
     let metrics_listener = listen_if(setup.metrics).await?;
-    let acme_listener = listen_if(settings.tls.acme.as_ref().and_then(|acme| acme.listen)).await?;
+    // Port 80 is not everyone's to have; the registry's own port answers challenges, too.
+    let acme_listener = listen_if(settings.tls.acme.as_ref().and_then(|acme| acme.listen))
+        .await
+        .inspect_err(|error| tracing::error!(%error, "challenges of the public authority are answered on the registry's own port only"))
+        .unwrap_or_default();
     let store = Arc::new(Store::open(OsFiles::new(&setup.directory), &setup.options)?);
     let mut certified = match &tls_listener {
         Some(_) => Some(certify(&setup, &settings.tls)?),

@@ -22,6 +22,9 @@ use crate::policy::{ImmutableSection, QuotaSection, RetentionSection, StorageRul
 use crate::tls::TlsSettings;
 use crate::upstream::UpstreamSettings;
 
+/// Where the settings stand in the registry's directory.
+pub const SETTINGS_FILE: &str = "registry.toml";
+
 /// Longest file of settings, in bytes.
 pub const MAX_SETTINGS_BYTES: u64 = 1024 * 1024;
 
@@ -88,9 +91,10 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// Only these rights: no quotas, and no limit on how often clients ask.
+    /// Only these rights: no quotas, no limit on how often clients ask; of the disk, as much is left free as by default.
     pub fn only(access: Access) -> Self {
-        Self { access: Arc::new(access), storage: Arc::default(), limits: LimitsSection::none() }
+        let storage = Settings::default().compile().map(|compiled| compiled.storage).unwrap_or_default();
+        Self { access: Arc::new(access), storage, limits: LimitsSection::none() }
     }
 }
 

@@ -203,6 +203,11 @@ impl Uploads {
         (sessions.len() as u64, sessions.values().map(|session| session.offset()).sum())
     }
 
+    /// The bytes that have arrived of those open uploads that are meant.
+    pub(crate) fn open_bytes_of(&self, is_meant: impl Fn(&Session) -> bool) -> u64 {
+        self.sessions().values().filter(|session| is_meant(session)).map(|session| session.offset()).sum()
+    }
+
     /// Forgets an upload, with its files.
     pub(crate) fn end(&self, id: UploadId) {
         self.sessions().remove(&id);

@@ -399,3 +399,29 @@ fn a_request_that_runs_ends_before_the_registry_does() {
     let served = Served::start(dir.path());
     served.get(&format!("/v2/a/blobs/{digest}")).expect(200);
 }
+
+#[test]
+fn an_import_into_a_stopped_registry_keeps_to_the_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    let opening = Opening { create: true, ..Opening::default() };
+    let import_of = |seed| {
+        let registry = Administration::open(dir.path(), opening)?;
+        registry.carry_out(&import(), &mut Desk::sending(pack(&layout("a:v1", seed))))
+    };
+    std::fs::write(
+        dir.path().join("registry.toml"),
+        "[[immutable]]\nrepositories = [\"a\"]\ntags = [\"v*\"]\n",
+    )
+    .unwrap();
+    import_of(1).unwrap();
+    let error = import_of(2).unwrap_err();
+    assert_eq!(error.code(), "DENIED", "{error}");
+    std::fs::write(dir.path().join("registry.toml"), "[storage]\nmax = 100000\n").unwrap();
+    let error = import_of(3).unwrap_err();
+    assert_eq!(error.code(), "DENIED", "{error}");
+    // A file that is wrong is told, not left out; what only looks goes on.
+    std::fs::write(dir.path().join("registry.toml"), "[storage]\nmaximum = 1\n").unwrap();
+    let error = import_of(4).unwrap_err().to_string();
+    assert!(error.contains("registry.toml:2"), "{error}");
+    ask(dir.path(), &Operation::List { repo: None }, &mut Desk::default()).unwrap();
+}

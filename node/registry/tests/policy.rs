@@ -163,3 +163,20 @@ fn immutable_tags() {
     server.push_image("other", "v1", 5);
     server.delete("/v2/other/manifests/v1").expect(202);
 }
+
+#[test]
+fn what_has_arrived_of_other_uploads_counts() {
+    let server = Server::governed(&format!("{OPEN}[[quota]]\nrepositories = \"a\"\nmax = 100000\n"));
+    let part = content(1, 60_000);
+    let first = server.start_upload("a");
+    server.request("PATCH", &first, &[], &part).expect(202);
+    let second = server.start_upload("a");
+    server.request("PATCH", &second, &[], &part).refused(403, "DENIED");
+    // The first one does not stand in its own way.
+    server.request("PATCH", &first, &[], &part[..30_000]).expect(202);
+    let whole = [&part[..], &part[..30_000]].concat();
+    let end = format!("{first}?digest={}", sha256(&whole));
+    server.request("PUT", &end, &[], &[]).expect(201);
+    // Other repositories have their own.
+    server.push_blob("b", &part);
+}

@@ -16,6 +16,7 @@ use crate::error::RegistryError;
 use crate::files::OsFiles;
 use crate::layout;
 use crate::rebuild::Rebuilt;
+use crate::settings::{LiveSettings, SETTINGS_FILE, SettingsError};
 use crate::store::{Options, Store};
 use crate::uptime::{Clock, SystemClock};
 
@@ -31,6 +32,9 @@ pub enum AdminError {
     /// The store says no.
     #[error(transparent)]
     Store(#[from] RegistryError),
+    /// Its settings are wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The registry that serves says no.
     #[error("{message}")]
     Refused {
@@ -117,7 +121,13 @@ impl Administration {
             options.clock = Arc::new(Later(SystemClock::start(), lease_ms.saturating_add(1)));
             options.lease = Duration::ZERO;
         }
-        Ok(Self::Stopped(Box::new(Store::open(OsFiles::new(directory), &options)?)))
+        let store = Store::open(OsFiles::new(directory), &options)?;
+        let settings = directory.join(SETTINGS_FILE);
+        // What takes something in has to keep to the rules; the rest has to work with a file that is wrong, too.
+        if opening.create && settings.exists() {
+            store.govern(LiveSettings::follow(settings)?);
+        }
+        Ok(Self::Stopped(Box::new(store)))
     }
 
     /// Makes the metadata of a registry that is stopped again, from its journals and blobs.

@@ -168,9 +168,11 @@ fn scrub(store: &Store, deep: bool, pace: &mut Pace<'_>) -> Result<ScrubReport> 
         let scrubbed = store.scrub_after(after.as_ref(), depth, &mut |bytes| {
             done += bytes;
             pace.progress(|| "scrub".to_owned(), done, total);
+            // Nobody waits for it any more.
+            pace.check().is_ok()
         })?;
-        let Some(scrubbed) = scrubbed else { return Ok(report) };
         pace.check()?;
+        let Some(scrubbed) = scrubbed else { return Ok(report) };
         (report.files, report.bytes) = (report.files + 1, report.bytes + scrubbed.bytes);
         if scrubbed.is_damaged {
             report.damaged += 1;

@@ -103,11 +103,18 @@ impl Body for PlacedBody {
         mut self: Pin<&mut Self>,
         _context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+        let Some(bytes) = self.bytes.as_mut().filter(|bytes| !bytes.is_empty()) else {
+            return Poll::Ready(None);
+        };
+        // In parts, and as copies: once hyper has the last one it drops this body and with it the place, and a part of the
+        // whole would keep all of it in memory.
+        let len = bytes.len().min(READ_BYTES);
+        let part = Bytes::copy_from_slice(&bytes.split_to(len));
+        Poll::Ready(Some(Ok(Frame::data(part))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none()
+        self.bytes.as_ref().is_none_or(Bytes::is_empty)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -12,12 +12,17 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::store::Store;
 
+/// What has to be taken in [`crate::Limits::write_time`], in bytes.
+const MIN_TAKEN_BYTES: usize = 64 * 1024;
+
 /// A connection with its place among the connections.
 pub(super) struct Connection<S> {
     stream: S,
     deadline: Pin<Box<Sleep>>,
     /// Whether the deadline runs: bytes wait to be taken.
     is_waiting: bool,
+    /// Bytes taken since it runs.
+    taken: usize,
     write_time: Duration,
     meter: Meter,
     _place: OwnedSemaphorePermit,
@@ -59,7 +64,15 @@ impl<S> Connection<S> {
         store: Option<Arc<Store>>,
     ) -> Self {
         let deadline = Box::pin(sleep_until(Instant::now() + write_time));
-        Self { stream, deadline, is_waiting: false, write_time, meter: Meter::new(store), _place: place }
+        Self {
+            stream,
+            deadline,
+            is_waiting: false,
+            taken: 0,
+            write_time,
+            meter: Meter::new(store),
+            _place: place,
+        }
     }
 
     /// Counts bytes that were taken.
@@ -69,14 +82,24 @@ impl<S> Connection<S> {
         }
     }
 
-    /// Notes whether bytes were taken; an error once they were not for too long.
-    fn watch<T>(&mut self, context: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if result.is_ready() {
-            self.is_waiting = false;
+    /// Notes whether enough was taken; an error once it was not for too long. `taken`: bytes, or all that there are.
+    fn watch<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+        taken: impl FnOnce(&T) -> Option<usize>,
+    ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(done) = &result {
+            let taken = done.as_ref().map_or(None, taken);
+            self.taken = self.taken.saturating_add(taken.unwrap_or(MIN_TAKEN_BYTES));
+            // A byte now and then must not keep a place for ever.
+            if self.taken >= MIN_TAKEN_BYTES {
+                (self.is_waiting, self.taken) = (false, 0);
+            }
             return result;
         }
         if !self.is_waiting {
-            self.is_waiting = true;
+            (self.is_waiting, self.taken) = (true, 0);
             let until = Instant::now() + self.write_time;
             self.deadline.as_mut().reset(until);
         }
@@ -106,7 +129,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.sent(&result);
-        self.watch(context, result)
+        self.watch(context, result, |bytes| Some(*bytes))
     }
 
     fn poll_write_vectored(
@@ -116,12 +139,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.sent(&result);
-        self.watch(context, result)
+        self.watch(context, result, |bytes| Some(*bytes))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(context);
-        self.watch(context, result)
+        self.watch(context, result, |()| None)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -38,6 +38,8 @@ pub struct Registry {
     pub(super) upstreams: Arc<Upstreams>,
     challenges: Option<Arc<Challenges>>,
     uploads: Arc<Semaphore>,
+    /// One at a time: what hashes a whole file keeps a thread for as long as that takes, and there are few.
+    pub(super) long_hashes: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
     connections: Places,
 }
@@ -73,7 +75,7 @@ impl Registry {
         let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
         let (uploads, downloads) = (places(limits.max_uploads), places(limits.max_downloads));
         let connections = Places::new(limits.max_connections, limits.max_connections_per_address);
-        let gate = Gate::new();
+        let (gate, long_hashes) = (Gate::new(), places(1));
         Arc::new(Self {
             store,
             limits,
@@ -82,6 +84,7 @@ impl Registry {
             upstreams,
             challenges,
             uploads,
+            long_hashes,
             downloads,
             connections,
         })

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::PlacedBody;
 use super::handler::Registry;
@@ -15,14 +16,14 @@ use crate::manifest::OCI_INDEX;
 use crate::name::RepoName;
 
 impl Registry {
-    /// Ends an answer with a list. Long ones take a place: a client that takes its time keeps them in memory.
-    async fn list(&self, answer: Answer, content_type: &str, text: String) -> Result<Response> {
+    /// Ends an answer with a list. Lists take a place before they are read, and long ones keep it: a client that takes its
+    /// time keeps them in memory.
+    fn list(answer: Answer, content_type: &str, text: String, place: OwnedSemaphorePermit) -> Response {
         let len = text.len() as u64;
         if len <= SMALL_BYTES {
-            return Ok(answer.text(content_type, text));
+            return answer.text(content_type, text);
         }
-        let body = PlacedBody::new(text.into(), self.download_place().await?);
-        Ok(answer.body(content_type, Body::new(body), len))
+        answer.body(content_type, Body::new(PlacedBody::new(text.into(), place)), len)
     }
 
     pub(super) async fn list_tags(&self, repo: RepoName, query: &Query) -> Result<Response> {
@@ -38,6 +39,7 @@ impl Registry {
             return Err(RegistryError::BadParameter("last is not a tag"));
         }
         let of = repo.clone();
+        let place = self.download_place().await?;
         let (tags, is_more) =
             self.blocking(move |store| store.list_tags(&of, last.as_deref(), limit)).await?;
         let mut answer = Answer::new(StatusCode::OK);
@@ -47,7 +49,7 @@ impl Registry {
         }
         let tags: Vec<&str> = tags.iter().map(crate::name::Tag::as_str).collect();
         let text = serde_json::json!({ "name": repo.as_str(), "tags": tags }).to_string();
-        self.list(answer, "application/json", text).await
+        Ok(Self::list(answer, "application/json", text, place))
     }
 
     pub(super) async fn list_referrers(
@@ -59,20 +61,24 @@ impl Registry {
         let wanted = query.get("artifactType").filter(|kind| !kind.is_empty()).map(str::to_owned);
         let after = query.get("last").map(str::parse::<Digest>).transpose()?;
         let (of, filter) = (repo.clone(), wanted.clone());
-        let page = self
-            .blocking(move |store| store.list_referrers(&of, &subject, filter.as_deref(), after.as_ref()))
+        let place = self.download_place().await?;
+        let (text, next) = self
+            .blocking(move |store| {
+                let page = store.list_referrers(&of, &subject, filter.as_deref(), after.as_ref())?;
+                let list = page.descriptors.join(",");
+                let text = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[{list}]}}"#);
+                Ok((text, page.next))
+            })
             .await?;
         let mut answer = Answer::new(StatusCode::OK);
         if wanted.is_some() {
             answer = answer.header(OCI_FILTERS, "artifactType");
         }
-        if let Some(next) = page.next {
+        if let Some(next) = next {
             let filter = wanted.map(|kind| format!("artifactType={}&", encode(&kind))).unwrap_or_default();
             let link = format!("</v2/{repo}/referrers/{subject}?{filter}last={next}>; rel=\"next\"");
             answer = answer.header(header::LINK, link);
         }
-        let list = page.descriptors.join(",");
-        let text = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[{list}]}}"#);
-        self.list(answer, OCI_INDEX, text).await
+        Ok(Self::list(answer, OCI_INDEX, text, place))
     }
 }

@@ -134,7 +134,11 @@ impl Registry {
         };
         let is_fresh = match reference {
             Reference::Digest(_) => true,
-            Reference::Tag(tag) => self.upstreams.is_fresh(&wanted.remote, &wanted.repo, tag),
+            // One that never changes need not be asked for.
+            Reference::Tag(tag) => {
+                self.store.rules().is_immutable(&wanted.repo, tag)
+                    || self.upstreams.is_fresh(&wanted.remote, &wanted.repo, tag)
+            }
         };
         if here.is_some() && is_fresh {
             self.upstreams.count(Outcome::Hit);
@@ -320,16 +324,19 @@ impl Registry {
         if len.is_some_and(|len| len > max_bytes) {
             return Err(RegistryError::BlobTooLarge(max_bytes));
         }
-        let store = Arc::clone(&self.store);
-        let (scratch, file) = self
-            .blocking(move |_| {
-                let scratch = Scratch::new(&store, digest.algorithm())?;
+        let (shared, to) = (Arc::clone(&self.store), wanted.repo.clone());
+        let (scratch, file, room) = self
+            .blocking(move |store| {
+                let room = store.upload_room(&to, None)?;
+                room.check(len.unwrap_or(1))?;
+                store.check_floor(len.unwrap_or(0))?;
+                let scratch = Scratch::new(&shared, digest.algorithm())?;
                 let file = scratch.reader()?;
-                Ok((scratch, file))
+                Ok((scratch, file, room))
             })
             .await?;
         transfer.begin(Source { file: file.into(), len });
-        let terms = self.fetch_terms(max_bytes, RegistryError::BlobTooLarge(max_bytes), len);
+        let terms = self.terms(len, 0, None, &room);
         let watched = Watched { scratch, transfer: Arc::clone(transfer), len: 0 };
         let mut body = answer.body;
         let watched = receive(&mut body, watched, terms).await?;

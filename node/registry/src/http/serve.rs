@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::connection::Connection;
 use super::handler::Registry;
 use super::peer::{Peer, Places, WithPeer};
-use super::secure::{HANDSHAKE_SHARE, Secure};
+use super::secure::{HANDSHAKE_SHARE, Secure, of_one_address};
 use crate::limits::{CONNECTION_BUFFER_BYTES, Limits, MAX_HEAD_BYTES};
 use crate::store::Store;
 use crate::tls::{Certificates, TlsError, server_config};
@@ -82,7 +82,8 @@ pub async fn serve_tls_until(
 
 /// Serves something small, with places of its own.
 pub(crate) async fn serve_router(listener: TcpListener, router: Router, limits: &Limits) -> io::Result<()> {
-    let places = Places::new(limits.max_connections / HANDSHAKE_SHARE, limits.max_connections_per_address);
+    let all = (limits.max_connections / HANDSHAKE_SHARE).max(1);
+    let places = Places::new(all, of_one_address(all, limits));
     let server = Server { router, limits: limits.clone(), places, store: None, secure: None };
     server.run(listener, pending(), Duration::ZERO).await
 }
@@ -154,7 +155,14 @@ impl Server {
             // After a connection was taken, not before: a listener that nobody comes to must not hold a place that
             // another one needs. The one connection that waits here costs no more than in the system's queue.
             let handshake = match &self.secure {
-                Some(secure) => Some(secure.place().await?),
+                Some(secure) => {
+                    // Before the wait: one address that ends no handshake must not make all others wait.
+                    let Some(own) = secure.place_of(address) else {
+                        tracing::debug!(%address, "too many handshakes of one address");
+                        continue;
+                    };
+                    Some((own, secure.place().await?))
+                }
                 None => None,
             };
             let place = self.places.one().await?;

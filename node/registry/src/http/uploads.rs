@@ -157,7 +157,7 @@ impl Registry {
         self.blocking(move |store| {
             store.check_floor(0)?;
             // One byte at least: a client that can push nothing should not begin.
-            store.room(&to)?.check(1)?;
+            store.upload_room(&to, None)?.check(1)?;
             store.uploads.start(id, (&to, &owner), algorithm, store.now_ms())
         })
         .await?;
@@ -181,7 +181,7 @@ impl Registry {
             if len.is_some_and(|len| len <= SMALL_BYTES) { None } else { Some(self.upload_place().await?) };
         let (shared, to) = (Arc::clone(&self.store), repo.clone());
         let begin = move |store: &Store| {
-            let room = store.room(&to)?;
+            let room = store.upload_room(&to, None)?;
             room.check(len.unwrap_or(0))?;
             store.check_floor(len.unwrap_or(0))?;
             Ok((Scratch::new(&shared, digest.algorithm())?, room))
@@ -193,7 +193,7 @@ impl Registry {
         Ok(created(&repo, &digest))
     }
 
-    fn terms<'a>(
+    pub(super) fn terms<'a>(
         &self,
         exact: Option<u64>,
         offset: u64,
@@ -230,16 +230,23 @@ impl Registry {
     /// Receives the body of a request on an upload.
     async fn continue_upload(&self, parts: &Parts, body: &mut Body, held: Held) -> Result<Held> {
         let chunk = Chunk::read(&parts.headers)?;
+        let is_asleep = matches!(*held.growing, Growing::Asleep(_));
+        let long = if is_asleep {
+            Some(self.place(&self.long_hashes, "uploads taken up again").await?)
+        } else {
+            None
+        };
         // Before the body is read: what does not fit must not be sent first.
         let (mut held, room) = self
             .blocking(move |store| {
                 let mut held = held;
                 let offset = store.uploads.wake(held.session.id, &mut held.growing)?.len();
                 held.session.used(offset, store.now_ms());
-                let room = store.room(&held.session.repo)?;
+                let room = store.upload_room(&held.session.repo, Some(held.session.id))?;
                 Ok((held, room))
             })
             .await?;
+        drop(long);
         let session = Arc::clone(&held.session);
         let offset = session.offset();
         chunk.check_start(offset)?;
@@ -302,6 +309,13 @@ impl Registry {
         let held = match self.continue_upload(parts, body, held).await {
             Ok(held) => held,
             Err(error) => return self.misplaced(parts, body, &repo, id, error).await,
+        };
+        let is_hashed =
+            matches!(&*held.growing, Growing::Awake(ingest) if ingest.algorithm() == digest.algorithm());
+        let _long = if is_hashed {
+            None
+        } else {
+            Some(self.place(&self.long_hashes, "hashes of another kind").await?)
         };
         let to = repo.clone();
         self.blocking(move |store| {

@@ -30,6 +30,7 @@ use crate::access::{
 };
 use crate::error::{RegistryError, Result};
 use crate::name::RepoName;
+use crate::upstream::Upstreams;
 
 const BASIC: &str = "Basic realm=\"trustnet-registry\"";
 const SERVICE: &str = "trustnet-registry";
@@ -184,7 +185,7 @@ impl Visit {
 
 /// What a client asks a token for: `repository:<name>:<actions>`. Other kinds of scopes, of which we have none, are left
 /// out, as the protocol has it.
-fn scopes(query: &Query) -> Result<Vec<Scope>> {
+fn scopes(upstreams: &Upstreams, query: &Query) -> Result<Vec<Scope>> {
     let mut scopes = Vec::new();
     for text in query.all("scope").flat_map(|scope| scope.split(' ')) {
         let Some((name, actions)) = text.strip_prefix("repository:").and_then(|rest| rest.rsplit_once(':'))
@@ -192,6 +193,8 @@ fn scopes(query: &Query) -> Result<Vec<Scope>> {
             continue;
         };
         let Ok(repo) = name.parse::<RepoName>() else { continue };
+        // As the routes have it: requests are judged by the name under which it is kept.
+        let repo = upstreams.scoped(&repo, None).ok().flatten().unwrap_or(repo);
         let actions = actions.split(',').fold(Actions::NONE, |all, action| match action {
             "pull" => all.with(Action::Pull.into()),
             "push" => all.with(Action::Push.into()),
@@ -212,7 +215,7 @@ impl Registry {
     /// A token for whoever asks. What it is good for is decided by the rules at each request.
     pub(super) fn give_token(&self, parts: &Parts, visit: &Visit, query: &Query) -> Result<Response> {
         let (access, caller) = (&visit.access, &visit.caller);
-        let scopes = scopes(query)?;
+        let scopes = scopes(&self.upstreams, query)?;
         let (token, seconds) = match caller.means {
             Means::Nothing if !access.lets_anonymous_in() => {
                 let (reason, challenge) = ("log in to get a token".to_owned(), BASIC.to_owned());

@@ -38,7 +38,7 @@ fn what_requests_want() {
 #[test]
 fn scopes_as_clients_ask_for_them() {
     let of = |text: &str| {
-        let scopes = scopes(&Query::parse(Some(text)).unwrap())?;
+        let scopes = scopes(&Upstreams::default(), &Query::parse(Some(text)).unwrap())?;
         Ok::<_, RegistryError>(
             scopes
                 .iter()

@@ -7,29 +7,42 @@
 //! have come first.
 
 use super::StorageRules;
+use crate::access::RepoPattern;
 use crate::error::{RegistryError, Result};
 use crate::meta::tables::View;
 use crate::meta::usage;
 use crate::name::RepoName;
 use crate::store::Store;
+use crate::upload_id::UploadId;
 
-/// What is used of each limit that a repository is under, what it may be, and what to call it.
-fn limits(view: &impl View, rules: &StorageRules, repo: &RepoName) -> Result<Vec<(u64, u64, String)>> {
+/// A limit that a repository is under.
+struct Limit {
+    used: u64,
+    max: u64,
+    /// Which repositories share it.
+    repositories: RepoPattern,
+    /// What to call it.
+    what: String,
+}
+
+fn limits(view: &impl View, rules: &StorageRules, repo: &RepoName) -> Result<Vec<Limit>> {
     let mut limits = Vec::new();
     if let Some(max) = rules.max_bytes {
-        limits.push((usage::stored(view)?, max, "the registry".to_owned()));
+        let (used, what) = (usage::stored(view)?, "the registry".to_owned());
+        limits.push(Limit { used, max, repositories: RepoPattern::all(), what });
     }
     for quota in rules.quotas.iter().filter(|quota| quota.repositories.matches(repo)) {
         let used = usage::of_all(view, &quota.repositories)?;
-        limits.push((used, quota.max_bytes, quota.repositories.to_string()));
+        let (repositories, what) = (quota.repositories.clone(), quota.repositories.to_string());
+        limits.push(Limit { used, max: quota.max_bytes, repositories, what });
     }
     Ok(limits)
 }
 
 /// Refuses what was added to a repository if it holds too much now.
 pub(crate) fn check(view: &impl View, rules: &StorageRules, repo: &RepoName) -> Result<()> {
-    let over = limits(view, rules, repo)?.into_iter().find(|(used, max, _)| used > max);
-    over.map_or(Ok(()), |(_, max, what)| Err(RegistryError::QuotaExceeded { what, max }))
+    let over = limits(view, rules, repo)?.into_iter().find(|limit| limit.used > limit.max);
+    over.map_or(Ok(()), |Limit { max, what, .. }| Err(RegistryError::QuotaExceeded { what, max }))
 }
 
 /// How much a repository may still take.
@@ -57,12 +70,27 @@ impl Room {
 impl Store {
     /// How much a repository may still take.
     pub(crate) fn room(&self, repo: &RepoName) -> Result<Room> {
+        self.room_beside(repo, |_| 0)
+    }
+
+    /// The same for an upload that begins or goes on, which is `own` if it is a session: what has arrived of others counts,
+    /// since it takes the disk as well.
+    pub(crate) fn upload_room(&self, repo: &RepoName, own: Option<UploadId>) -> Result<Room> {
+        self.room_beside(repo, |repositories| {
+            self.uploads
+                .open_bytes_of(|session| Some(session.id) != own && repositories.matches(&session.repo))
+        })
+    }
+
+    fn room_beside(&self, repo: &RepoName, open_bytes: impl Fn(&RepoPattern) -> u64) -> Result<Room> {
         let rules = self.rules();
         if !rules.has_quotas() {
             return Ok(Room { bytes: u64::MAX, limit: None });
         }
         let limits = self.meta.read(|view| limits(view, &rules, repo))?;
-        let rooms = limits.into_iter().map(|(used, max, what)| (max.saturating_sub(used), what, max));
+        let rooms = limits.into_iter().map(|Limit { used, max, repositories, what }| {
+            (max.saturating_sub(used.saturating_add(open_bytes(&repositories))), what, max)
+        });
         let least = rooms.min_by_key(|(bytes, ..)| *bytes);
         Ok(least.map_or(Room { bytes: u64::MAX, limit: None }, |(bytes, what, max)| Room {
             bytes,

@@ -106,6 +106,11 @@ impl LiveSettings {
             return;
         }
         *seen = stamp;
+        // Left behind by somebody who wrote a new one onto a full disk; nobody means it.
+        if std::fs::metadata(&source.path).is_ok_and(|facts| facts.len() == 0) {
+            tracing::error!(path = %source.path.display(), "the registry's settings are an empty file; those from before stay in force");
+            return;
+        }
         match read(&source.path).and_then(|settings| settings.compile(&source.path)) {
             Ok(settings) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);

@@ -12,7 +12,7 @@ use crate::store::Store;
 
 fn round(store: &Store, depth: Depth) -> Vec<Scrubbed> {
     let mut all = Vec::new();
-    while let Some(scrubbed) = store.scrub_next(depth, &mut |_| {}).unwrap() {
+    while let Some(scrubbed) = store.scrub_next(depth, &mut |_| true).unwrap() {
         all.push(scrubbed);
     }
     all
@@ -120,7 +120,7 @@ fn a_round_goes_on_after_a_restart() {
     }
     let mut seen = Vec::new();
     for _ in 0..4 {
-        seen.push(store.scrub_next(Depth::Pieces, &mut |_| {}).unwrap().unwrap().digest);
+        seen.push(store.scrub_next(Depth::Pieces, &mut |_| true).unwrap().unwrap().digest);
     }
     store.collect(&Policy::default()).unwrap();
     drop(store);
@@ -139,7 +139,7 @@ fn rounds_are_due_by_registry_time() {
     push_blob(&store, &repo("a"), b"y").unwrap();
     assert_eq!(store.scrub_due(500).unwrap(), (0, 500));
     hand.advance(LEASE);
-    store.scrub_next(Depth::Pieces, &mut |_| {}).unwrap();
+    store.scrub_next(Depth::Pieces, &mut |_| true).unwrap();
     assert_eq!(store.scrub_due(500).unwrap(), (0, 0), "a round that has begun is due");
     round(&store, Depth::Pieces);
     let ended = store.now_ms();

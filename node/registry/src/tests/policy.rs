@@ -184,6 +184,7 @@ fn immutable_tags_cannot_be_moved_or_undermined() {
     is_immutable(push(&second, &["v1"]), "v1");
     is_immutable(push(&second, &["free", "v1"]), "v1");
     assert_eq!(tagged(&store, &a, "free"), None, "all or nothing");
+    is_immutable(store.move_tag(&a, &tag("v1"), &sha256(second.as_bytes())).map(drop), "v1");
     push(&first, &["v1"]).unwrap();
     push(&second, &["v3"]).unwrap();
     is_immutable(push(&first, &["v3"]), "v3");

@@ -95,6 +95,18 @@ impl Store {
         })
     }
 
+    /// Refuses what the rules have no room for, before it is stored: what a refused import leaves stays for a while, and
+    /// would be in everybody's way.
+    fn check_import(&self, len: u64) -> Result<()> {
+        self.check_floor(len)?;
+        match self.rules().max_bytes {
+            Some(max) if self.stored_bytes()?.saturating_add(len) > max => {
+                Err(RegistryError::QuotaExceeded { what: "the registry".to_owned(), max })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Puts `len` bytes into the store under their digest, held by nobody, but leased.
     pub(super) fn take_file(
         &self,
@@ -102,6 +114,7 @@ impl Store {
         len: u64,
         expected: Option<Digest>,
     ) -> Result<Digest> {
+        self.check_import(len)?;
         let id = UploadId::random().map_err(|e| RegistryError::io("draw", "random bytes", e))?;
         let algorithm = expected.map_or(Algorithm::Sha256, |digest| digest.algorithm());
         let mut scratch = Scratch { store: self, id, ingest: Some(self.uploads.scratch(id, algorithm)?) };
@@ -113,6 +126,7 @@ impl Store {
             if read == 0 {
                 return Err(RegistryError::ArchiveInvalid("the archive broke off".to_owned()));
             }
+            self.check_floor(read as u64)?;
             ingest.append(&[Bytes::copy_from_slice(&buffer[..read])])?;
             left -= read as u64;
         }

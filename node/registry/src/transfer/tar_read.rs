@@ -71,7 +71,10 @@ fn text(field: &[u8]) -> io::Result<String> {
 fn number(field: &[u8]) -> io::Result<u64> {
     if field.first().is_some_and(|byte| byte & 0x80 != 0) {
         let (high, low) = field.split_at(field.len() - 8);
-        let is_small = high[0] == 0x80 && high[1..].iter().all(|byte| *byte == 0);
+        // A field of eight bytes has no room for more than the number.
+        let is_small = high
+            .split_first()
+            .is_some_and(|(first, rest)| *first == 0x80 && rest.iter().all(|byte| *byte == 0));
         let low = u64::from_be_bytes(low.try_into().unwrap_or_default());
         return if is_small && i64::try_from(low).is_ok() {
             Ok(low)
@@ -236,5 +239,31 @@ impl<R: Read> Read for TarReader<R> {
         }
         self.left -= read as u64;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_archive_is_refused_whatever_byte_stands_where() {
+        for byte in 0..=255 {
+            let mut block = [1_u8; 2 * BLOCK_BYTES];
+            block[148..156].fill(byte);
+            block[124..136].fill(byte);
+            assert!(TarReader::new(block.as_slice()).next().is_err(), "{byte}");
+        }
+    }
+
+    #[test]
+    fn numbers_in_octal_and_in_binary() {
+        assert_eq!(number(b"00000000017\0").unwrap(), 15);
+        assert_eq!(number(b"            ").unwrap(), 0);
+        let binary = |first, low: u64| [&[first, 0, 0, 0][..], &low.to_be_bytes()].concat();
+        assert_eq!(number(&binary(0x80, 1 << 40)).unwrap(), 1 << 40);
+        assert!(number(&binary(0x81, 1)).is_err() && number(&binary(0x80, u64::MAX)).is_err());
+        assert!(number(&[0x80; 8]).is_err() && number(b"9").is_err());
     }
 }

@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use trustnet_registry::{Rules, Running, Setup, start};
+use trustnet_registry::{Rules, Running, SETTINGS_FILE, Setup, start};
 
 use super::place::Place;
-use super::serve::{PLAIN_PORT, SETTINGS, TLS_PORT, machine, refusal, runtime};
+use super::serve::{PLAIN_PORT, TLS_PORT, machine, refusal, runtime};
 use crate::cli::error::CliError;
 use crate::cli::globals::Globals;
 
@@ -33,7 +33,7 @@ impl LocalRegistry {
         setup.tls = Some(here(TLS_PORT));
         setup.machine = machine;
         setup.grace = GRACE;
-        let settings = place.dir.join(SETTINGS);
+        let settings = place.dir.join(SETTINGS_FILE);
         setup.rules = if settings.exists() { Rules::File(settings) } else { Rules::Open };
         let runtime = runtime()?;
         let running = runtime.block_on(start(setup)).map_err(|error| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::runtime::Runtime;
-use trustnet_registry::{RegistryError, Rules, Running, Setup, StartError, start};
+use trustnet_registry::{RegistryError, Rules, Running, SETTINGS_FILE, Setup, StartError, start};
 
 use super::place::Place;
 use crate::cli::error::CliError;
@@ -17,11 +17,11 @@ use crate::output::Paint;
 
 /// Where the registry listens if nothing else is said: for this machine only.
 const DEFAULT_LISTEN: &str = "127.0.0.1:8000";
+/// How long work that cannot be broken off may take at the end.
+const LEFTOVER_PATIENCE: Duration = Duration::from_secs(2);
 /// The port that is served without encryption, and the one that goes with it.
 pub(super) const PLAIN_PORT: u16 = 8000;
 pub(super) const TLS_PORT: u16 = 8053;
-/// The registry's settings, in its directory.
-pub(super) const SETTINGS: &str = "registry.toml";
 
 /// Serve images until Ctrl-C
 #[derive(Debug, clap::Args)]
@@ -75,7 +75,7 @@ impl ServeArgs {
     /// Who may do what. Without settings a registry that only this machine reaches is open; another one lets everybody
     /// pull, and nobody push without a token of a node that it trusts.
     fn rules(&self, place: &Place) -> Rules {
-        let usual = place.dir.join(SETTINGS);
+        let usual = place.dir.join(SETTINGS_FILE);
         let is_outside =
             std::iter::once(self.listen).chain(self.tls()).any(|address| !address.ip().is_loopback());
         match &self.settings {
@@ -118,7 +118,8 @@ pub(super) fn main(args: &ServeArgs, place: &Place, globals: &Globals) -> Result
     setup.metrics = args.metrics;
     let rules = setup.rules.clone();
     setup.grace = Duration::from_secs(args.grace);
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
         let running = start(setup).await.map_err(|error| refusal(error, place))?;
         let metrics = running.metrics_address().map(|address| format!("http://{address}/metrics"));
         let registry = format!("http://{}", running.address());
@@ -132,7 +133,10 @@ pub(super) fn main(args: &ServeArgs, place: &Place, globals: &Globals) -> Result
             again = until_signal() => again?,
         }
         Ok(())
-    })
+    });
+    // The store survives a cut at any step; a second Ctrl-C must not wait for a file that is read to its end.
+    runtime.shutdown_timeout(LEFTOVER_PATIENCE);
+    served
 }
 
 pub(super) fn refusal(error: StartError, place: &Place) -> CliError {
@@ -173,7 +177,7 @@ fn welcome(running: &Running, rules: &Rules, place: &Place, paint: Paint) -> Str
         Rules::Open => "everybody on this machine may pull, push and delete".to_owned(),
         Rules::File(file) => format!("as {} says", file.display()),
         Rules::Keys(keys) if keys.is_empty() => {
-            format!("everybody may pull; to allow more, write {}", place.dir.join(SETTINGS).display())
+            format!("everybody may pull; to allow more, write {}", place.dir.join(SETTINGS_FILE).display())
         }
         Rules::Keys(_) => "everybody may pull; to push: trustnet registry token".to_owned(),
     };
@@ -223,7 +227,7 @@ mod tests {
         assert_eq!(args("--tls [::]:8053").rules(&place), Rules::Keys(Vec::new()));
         let key = format!("--trust-key {}", "ab".repeat(32));
         assert_eq!(args(&key).rules(&place), Rules::Keys(vec![[0xab; 32]]));
-        let file = dir.path().join(SETTINGS);
+        let file = dir.path().join(SETTINGS_FILE);
         std::fs::write(&file, "").expect("written");
         assert_eq!(args("").rules(&place), Rules::File(file));
         assert_eq!(args("--settings /x").rules(&place), Rules::File("/x".into()));
