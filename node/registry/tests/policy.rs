@@ -123,17 +123,19 @@ fn quotas_are_told_before_and_during_an_upload() {
     let at = server.start_upload("team/b");
     server.request("PATCH", &at, &[], &content(5, 300)).expect(202);
     server.request("PATCH", &at, &[], &content(7, 200)).refused(403, "DENIED");
-    // Another one was first.
-    server.push_blob("team/c", &content(9, 300));
+    // What has arrived of it is taken from the others, too.
+    let third = content(9, 300);
+    let path = format!("/v2/team/c/blobs/uploads/?digest={}", sha256(&third));
+    server.request("POST", &path, &[], &third).refused(403, "DENIED");
+    server.get(&format!("/v2/team/c/blobs/{}", sha256(&third))).refused(404, "BLOB_UNKNOWN");
     let digest = sha256(&content(5, 300));
-    server.request("PUT", &format!("{at}?digest={digest}"), &[], b"").refused(403, "DENIED");
-    server.get(&format!("/v2/team/b/blobs/{digest}")).refused(404, "BLOB_UNKNOWN");
+    server.request("PUT", &format!("{at}?digest={digest}"), &[], b"").expect(201);
     server.push_blob("other", &content(11, 5_000));
     server.push_blob("team/a", &content(13, 100));
     server.request("POST", "/v2/team/a/blobs/uploads/", &[], b"").refused(403, "DENIED");
     // Room is made by deleting.
     server.delete(&format!("/v2/team/a/blobs/{}", sha256(&content(1, 600)))).expect(202);
-    server.request("PUT", &format!("{at}?digest={digest}"), &[], b"").expect(201);
+    server.push_blob("team/c", &third);
     server.expect_no_uploads();
 }
 

@@ -107,7 +107,8 @@ fn handshakes_that_do_not_end_leave_room_for_others() {
     let mut idle: Vec<TcpStream> = (0..12).map(|_| connect(it.addr)).collect();
     // Half of them say something that looks like the beginning of a handshake.
     for stream in idle.iter_mut().step_by(2) {
-        stream.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 0xfc]).unwrap();
+        // One address has so many handshakes and no more: some are ended already.
+        let _ = stream.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 0xfc]);
     }
     let start = Instant::now();
     for _ in 0..3 {
@@ -115,8 +116,11 @@ fn handshakes_that_do_not_end_leave_room_for_others() {
         it.server.get("/v2/").expect(200);
     }
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-    client.get(it.addr, "pi", "/v2/").unwrap().expect(200);
-    assert!(start.elapsed() < Duration::from_secs(20));
+    // This one comes from the same address, and so has to wait for the end of theirs.
+    while !client.get(it.addr, "pi", "/v2/").is_ok_and(|answer| answer.status == 200) {
+        assert!(start.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(20));
+    }
     assert!(idle.iter_mut().all(is_ended));
 }
 
