@@ -24,6 +24,11 @@
 //! Lines are written before the metadata commits. Those of manifests and tags are flushed first; a blob's is not, since
 //! the flush of the manifest that needs it comes after it and covers it. So a journal may know of a change that was
 //! never acknowledged, but always knows those that were.
+//!
+//! There is one exception. What is kept of an upstream comes the other way round, the manifest first, and its blobs'
+//! lines may never be flushed by anything of ours. If power and metadata are both lost, such a blob's file may be there
+//! while the repository does not hold it: it is fetched once more when somebody asks for it, or its upstream says that
+//! it has it. A flush for each would cost more than that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -109,6 +114,10 @@ pub(crate) struct Contents {
     pub(crate) manifests: BTreeMap<Digest, String>,
     /// Which of them are an upstream's, and name blobs that may not be here.
     pub(crate) copies: BTreeSet<Digest>,
+    /// In which line each manifest came.
+    pub(crate) pushed_at: BTreeMap<Digest, u64>,
+    /// Blobs that were held once, and in which line that ended.
+    pub(crate) unlinked_at: BTreeMap<Digest, u64>,
     pub(crate) tags: BTreeMap<Tag, Digest>,
     /// When each tag was last pushed: later ones have larger numbers.
     pub(crate) tagged_at: BTreeMap<Tag, u64>,
@@ -118,21 +127,26 @@ impl Contents {
     fn apply(&mut self, change: Change, line: u64) {
         match change {
             Change::Link(digest) => {
+                self.unlinked_at.remove(&digest);
                 self.links.insert(digest);
             }
             Change::Unlink(digest) => {
                 self.links.remove(&digest);
+                self.unlinked_at.insert(digest, line);
             }
             Change::Manifest(digest, media_type) => {
+                self.pushed_at.insert(digest, line);
                 self.manifests.insert(digest, media_type);
                 self.copies.remove(&digest);
             }
             Change::Copy(digest, media_type) => {
+                self.pushed_at.insert(digest, line);
                 self.manifests.insert(digest, media_type);
                 self.copies.insert(digest);
             }
             Change::Delete(digest) => {
                 self.manifests.remove(&digest);
+                self.pushed_at.remove(&digest);
                 self.copies.remove(&digest);
                 self.tags.retain(|_, tagged| *tagged != digest);
                 let tags = &self.tags;
@@ -149,6 +163,14 @@ impl Contents {
         }
     }
 
+    /// Whether a manifest that is there proves that a blob which it needs is held: one that was pushed does, unless the
+    /// blob was given up later.
+    pub(crate) fn is_proof(&self, manifest: &Digest, blob: &Digest) -> bool {
+        let pushed_at = self.pushed_at.get(manifest);
+        !self.copies.contains(manifest) && self.unlinked_at.get(blob) <= pushed_at
+    }
+
+    /// What leads here again. Of what was given up nothing is said: a manifest that lacks a blob is written as a copy.
     fn changes(&self) -> impl Iterator<Item = Change> + '_ {
         let links = self.links.iter().map(|digest| Change::Link(*digest));
         let manifests = self.manifests.iter().map(|(digest, kind)| {
@@ -365,8 +387,30 @@ mod tests {
         assert!(journals.rewrite(&repo, || Ok(contents.clone()), (false, 1)).unwrap());
         assert!(!journals.rewrite(&repo, || Ok(contents.clone()), (false, 1)).unwrap());
         assert!(journals.rewrite(&repo, || Ok(contents.clone()), (true, 1)).unwrap());
+        assert_eq!(contents.unlinked_at, [(digest(1), 8)].into());
+        let contents = Contents { unlinked_at: BTreeMap::new(), ..contents };
         assert_eq!(journals.replay(&repo).unwrap(), Replay { contents, lines: 1, bad_lines: 0 });
         assert_eq!(journals.repositories().unwrap(), [repo]);
+    }
+
+    #[test]
+    fn a_manifest_proves_that_its_blobs_are_held_until_they_are_given_up() {
+        let kind = || "x/y".to_owned();
+        let mut contents = Contents::default();
+        let mut is_proof = |changes: Vec<Change>| {
+            let begin = contents.pushed_at.values().chain(contents.unlinked_at.values()).max();
+            let begin = begin.copied().unwrap_or_default();
+            changes.into_iter().zip(begin + 1..).for_each(|(change, line)| contents.apply(change, line));
+            [2, 3].map(|manifest| contents.is_proof(&digest(manifest), &digest(1)))
+        };
+        assert_eq!(
+            is_proof(vec![Change::Manifest(digest(2), kind()), Change::Copy(digest(3), kind())]),
+            [true, false]
+        );
+        assert_eq!(is_proof(vec![Change::Unlink(digest(1))]), [false, false]);
+        // A push of the other one is taken only if the blob is held.
+        assert_eq!(is_proof(vec![Change::Manifest(digest(3), kind())]), [false, true]);
+        assert_eq!(is_proof(vec![Change::Unlink(digest(1)), Change::Link(digest(1))]), [true, true]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::journal::Journals;
 use crate::manifest::Manifest;
 use crate::meta::damaged::{self, Damage};
 use crate::meta::database::{Durable, Meta};
-use crate::meta::{blobs as blob_rows, manifests, tags, usage};
+use crate::meta::{blobs as blob_rows, leases, manifests, tags, usage};
 use crate::name::RepoName;
 
 /// Rows put in by one transaction.
@@ -95,7 +95,7 @@ fn add_repository(
                     blob_rows::forget(txn, &needed.digest)?;
                     damaged::note(txn, &needed.digest, &Damage { at_ms: 0, pieces: Vec::new() })?;
                 } else if !contents.manifests.contains_key(&needed.digest)
-                    && !contents.copies.contains(digest)
+                    && contents.is_proof(digest, &needed.digest)
                 {
                     report.links += u64::from(blob_rows::link(txn, repo, &needed.digest)?);
                 }
@@ -104,7 +104,12 @@ fn add_repository(
         })?;
         report.manifests += 1;
     }
+    let newest = contents.tagged_at.values().max().copied().unwrap_or(0);
     meta.write(Durable::Later, |txn| {
+        // Nothing is from the future: what is held for a while after a push would be held for longer.
+        if leases::noted_time_ms(txn)? <= newest {
+            leases::note_time(txn, newest.saturating_add(1))?;
+        }
         for (tag, digest) in &contents.tags {
             if manifests::get(txn, repo, digest)?.is_some() {
                 // Registry time begins anew; their order is kept.

@@ -18,7 +18,8 @@ use crate::tls::{Access, Certificates, Facts, Folder, Names, TlsError, certified
 
 /// The account's key and address at the authority.
 const ACCOUNT: &str = "acme-account.json";
-/// Key and chain in one file, so that a crash cannot part them.
+/// Key and chain in one file, so that a crash cannot part them. The first line says whose it is, which readers of PEM
+/// skip.
 const CERTIFICATE: &str = "acme.pem";
 /// What was tried, and when.
 const ATTEMPTS: &str = "acme-attempts.json";
@@ -69,12 +70,16 @@ pub struct Acme {
     settings: AcmeSettings,
     names: Names,
     hosts: Vec<String>,
+    /// What tries are noted with: the hosts, and the authority's directory.
+    tried: Vec<String>,
     folder: Folder,
     dialer: Dialer,
     directory: Target,
     pace: Pace,
     attempts: Attempts,
     held: Option<Facts>,
+    /// Whether the certificate that is held is not shown, since it seemed to have ended.
+    is_hidden: bool,
     challenges: Arc<Challenges>,
     certificates: Arc<Certificates>,
     jitter: u64,
@@ -103,15 +108,17 @@ impl Acme {
             serde_json::from_slice(&text).unwrap_or(Attempts {
                 failures: 1,
                 last: now_seconds(),
-                names: Vec::new(),
+                ..Attempts::default()
             })
         });
         let mut random = [0; 2];
         // Without randomness, without jitter.
         let _ = getrandom::fill(&mut random);
+        let hosts: Vec<_> = names.hosts().map(str::to_owned).collect();
         let mut acme = Self {
             settings: settings.clone(),
-            hosts: names.hosts().map(str::to_owned).collect(),
+            tried: [&hosts[..], &[settings.directory.url().to_owned()]].concat(),
+            hosts,
             names,
             folder,
             dialer,
@@ -119,6 +126,7 @@ impl Acme {
             pace,
             attempts: attempts.unwrap_or_default(),
             held: None,
+            is_hidden: false,
             challenges: Arc::default(),
             certificates,
             jitter: u64::from(u16::from_le_bytes(random)) % 1_001,
@@ -139,10 +147,22 @@ impl Acme {
         })
     }
 
-    /// Shows the certificate on disk.
+    /// The first line of the file of a certificate.
+    fn heading(&self) -> String {
+        format!("# {}\n", self.settings.directory.url())
+    }
+
+    /// Shows the certificate on disk, unless it is another authority's.
     fn show(&mut self) -> Result<(), AcmeError> {
-        self.held = None;
+        (self.held, self.is_hidden) = (None, false);
         let Some(pem) = self.folder.read(CERTIFICATE, Access::Secret)? else { return Ok(()) };
+        if pem.starts_with(b"# ") && !pem.starts_with(self.heading().as_bytes()) {
+            tracing::warn!(
+                path = self.folder.describe(CERTIFICATE),
+                "the public certificate is another authority's; it is replaced when there is a new one"
+            );
+            return Ok(());
+        }
         let found = certified(&pem, &pem).and_then(|key| Facts::read(&key.cert[0]).map(|facts| (key, facts)));
         let Some((key, facts)) = found else {
             let aside = self.folder.set_aside(CERTIFICATE, "damaged")?;
@@ -205,7 +225,7 @@ impl Acme {
             certificates: &self.certificates,
         };
         let obtained = obtain(&account, &self.names, &answers, now).await?;
-        let pem = obtained.key + &obtained.chain;
+        let pem = self.heading() + &obtained.key + &obtained.chain;
         Ok(self.folder.write(CERTIFICATE, pem.as_bytes(), Access::Secret)?)
     }
 
@@ -217,13 +237,20 @@ impl Acme {
         if self.held.as_ref().is_some_and(|facts| facts.not_after <= now && now != 0) {
             // An ended certificate helps nobody; the cluster's own authority's does.
             self.certificates.hide_public();
+            self.is_hidden = true;
+        } else if self.is_hidden {
+            // The clock was ahead.
+            self.show()?;
         }
-        let moment = (now, self.jitter);
-        let wait = wait_seconds(self.held.as_ref(), &self.attempts, &self.pace, &self.hosts, moment);
+        if self.attempts.see(now) {
+            self.note()?;
+        }
+        let (names, moment) = ((&self.hosts[..], &self.tried[..]), (now, self.jitter));
+        let wait = wait_seconds(self.held.as_ref(), &self.attempts, &self.pace, names, moment);
         if wait > 0 {
             return Ok(wait);
         }
-        self.attempts.begin(&self.hosts, now);
+        self.attempts.begin(&self.tried, now);
         // Before anything is asked: if this cannot be kept, the pauses cannot either.
         self.note()?;
         let ordered = tokio::time::timeout(ORDER_TIME, self.order(now)).await;
@@ -247,5 +274,93 @@ impl Acme {
             };
             sleep(Duration::from_secs(wait.max(1)).min(LONGEST_SLEEP)).await;
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+    use crate::acme::Directory;
+    use crate::tls::{CLOCK_FLOOR_SECONDS, DAY_SECONDS};
+
+    const HOST: &str = "r.example.org";
+    /// 2026-10-01.
+    const BEGIN: u64 = CLOCK_FLOOR_SECONDS + 273 * DAY_SECONDS;
+
+    /// A certificate of 90 days with its key, as an authority with `directory` would have given it.
+    fn keep_certificate(dir: &Path, directory: &Directory) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![HOST.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2026, 10, 1);
+        params.not_after = date_time_ymd(2026, 12, 30);
+        let certificate = params.self_signed(&key).unwrap();
+        let text = format!("# {}\n{}{}", directory.url(), key.serialize_pem(), certificate.pem());
+        let folder = Folder::open(dir.join("tls")).unwrap();
+        folder.write(CERTIFICATE, text.as_bytes(), Access::Secret).unwrap();
+    }
+
+    fn keep_attempts(dir: &Path, attempts: &Attempts) {
+        let text = serde_json::to_vec(attempts).unwrap();
+        Folder::open(dir.join("tls")).unwrap().write(ATTEMPTS, &text, Access::Open).unwrap();
+    }
+
+    fn tried(directory: &Directory, last: u64) -> Attempts {
+        Attempts { last, names: vec![HOST.to_owned(), directory.url().to_owned()], ..Attempts::default() }
+    }
+
+    fn open(dir: &Path, directory: Directory) -> Acme {
+        let settings = AcmeSettings {
+            names: vec![HOST.to_owned()],
+            agree_to_terms: true,
+            contact: None,
+            directory,
+            roots: None,
+            proof: crate::acme::Proof::Http,
+            listen: None,
+        };
+        Acme::open(dir, &settings, Arc::default(), Pace::default()).unwrap()
+    }
+
+    fn is_shown(acme: &Acme) -> bool {
+        acme.certificates.choose(Some(HOST), false).is_some()
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_seemed_to_have_ended_is_shown_again() {
+        let dir = tempfile::tempdir().unwrap();
+        keep_certificate(dir.path(), &Directory::Staging);
+        // A try of yesterday, as the clock shows it when it is ahead, keeps us from asking anybody.
+        let ahead = BEGIN + 700 * DAY_SECONDS;
+        keep_attempts(dir.path(), &tried(&Directory::Staging, ahead - DAY_SECONDS));
+        let mut acme = open(dir.path(), Directory::Staging);
+        assert!(is_shown(&acme));
+        assert!(acme.check(ahead).await.unwrap() > 0);
+        assert!(!is_shown(&acme));
+        for seconds in [0, 60] {
+            assert!(acme.check(BEGIN + DAY_SECONDS + seconds).await.unwrap() > 50 * DAY_SECONDS);
+            assert!(is_shown(&acme) && acme.is_valid(BEGIN + DAY_SECONDS));
+        }
+        let kept = acme.folder.read(ATTEMPTS, Access::Open).unwrap().unwrap();
+        let kept: Attempts = serde_json::from_slice(&kept).unwrap();
+        assert_eq!(kept.went_back, Some(BEGIN + DAY_SECONDS));
+    }
+
+    #[tokio::test]
+    async fn another_authority_is_asked_though_there_is_a_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = BEGIN + DAY_SECONDS;
+        keep_certificate(dir.path(), &Directory::Staging);
+        keep_attempts(dir.path(), &tried(&Directory::Staging, now));
+        let mut staging = open(dir.path(), Directory::Staging);
+        assert!(is_shown(&staging) && staging.check(now).await.unwrap() > 50 * DAY_SECONDS);
+        let mut production = open(dir.path(), Directory::Production);
+        assert!(!is_shown(&production) && !production.is_valid(now));
+        // Not at once: something was asked of somebody just now.
+        let wait = production.check(now).await.unwrap();
+        assert!((1..20 * 60).contains(&wait), "{wait}");
+        assert!(is_shown(&open(dir.path(), Directory::Staging)), "it is still there");
     }
 }

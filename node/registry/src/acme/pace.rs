@@ -30,11 +30,29 @@ pub struct Attempts {
     pub failures: u32,
     /// When the last try began, in seconds since 1970.
     pub last: u64,
-    /// For which names it was; others may be tried for sooner after a success.
+    /// For which names it was, and of which authority; others may be tried for sooner after a success.
     pub names: Vec<String>,
+    /// When the clock was first seen to be before `last`, in seconds since 1970.
+    #[serde(default)]
+    pub went_back: Option<u64>,
 }
 
 impl Attempts {
+    /// Notes what the clock shows; says whether that changed anything.
+    ///
+    /// A clock that was years ahead at the last try must not keep us waiting for years, so the pause begins again at the
+    /// moment when it is seen to be back. The try is not forgotten: a board that starts with an old clock each time
+    /// would otherwise ask anew whenever its clock is set.
+    pub(super) fn see(&mut self, now: u64) -> bool {
+        let went_back = match self.went_back {
+            _ if now < CLOCK_FLOOR_SECONDS => self.went_back,
+            _ if now >= self.last => None,
+            Some(before) => Some(before.min(now)),
+            None => Some(now),
+        };
+        std::mem::replace(&mut self.went_back, went_back) != went_back
+    }
+
     /// Notes the beginning of a try. It counts as a failure until it succeeded: a crash in the middle must not lead to
     /// another try at once.
     pub fn begin(&mut self, names: &[String], now: u64) {
@@ -44,6 +62,7 @@ impl Attempts {
         self.failures = self.failures.saturating_add(1);
         self.last = now;
         self.names = names.to_vec();
+        self.went_back = None;
     }
 
     /// Notes that the try which began last succeeded.
@@ -56,8 +75,7 @@ impl Attempts {
         if self.last == 0 {
             return 0;
         }
-        // A clock that went back must not keep us waiting for years.
-        let last = self.last.min(now);
+        let last = if now < self.last { self.went_back.unwrap_or(now).min(now) } else { self.last };
         let pause = match self.failures {
             0 if self.names != names => pace.first_pause,
             0 => pace.success_pause,
@@ -70,7 +88,8 @@ impl Attempts {
     }
 }
 
-/// In how many seconds to try; 0: now. `held` is what the certificate at hand says of itself, `jitter` up to 1,000.
+/// In how many seconds to try; 0: now. `held` is what the certificate at hand says of itself, `hosts` what it has to be
+/// for, `names` what a try is noted with, `jitter` up to 1,000.
 ///
 /// A certificate is renewed when a third of its life is left, or up to a tenth of that sooner: a thousand boards that
 /// were switched on together do not ask together for ever.
@@ -78,7 +97,7 @@ pub(super) fn wait_seconds(
     held: Option<&Facts>,
     attempts: &Attempts,
     pace: &Pace,
-    names: &[String],
+    (hosts, names): (&[String], &[String]),
     (now, jitter): (u64, u64),
 ) -> u64 {
     if now < CLOCK_FLOOR_SECONDS {
@@ -86,7 +105,7 @@ pub(super) fn wait_seconds(
         return 60;
     }
     let wanted = match held {
-        Some(facts) if names.iter().all(|name| facts.names.has_host(name)) => {
+        Some(facts) if hosts.iter().all(|host| facts.names.has_host(host)) => {
             let left = facts.not_after - facts.renew_at();
             facts.renew_at() - left / 10 * jitter.min(1_000) / 1_000
         }
@@ -109,7 +128,7 @@ mod tests {
     const NOW: u64 = CLOCK_FLOOR_SECONDS + 300 * DAY_SECONDS;
 
     fn wait(held: Option<&Facts>, attempts: &Attempts, now: u64) -> u64 {
-        wait_seconds(held, attempts, &Pace::default(), &names(), (now, 0))
+        wait_seconds(held, attempts, &Pace::default(), (&names(), &names()), (now, 0))
     }
 
     fn names() -> Vec<String> {
@@ -134,10 +153,11 @@ mod tests {
         let none = Attempts::default();
         assert_eq!(wait(Some(&facts()), &none, NOW), 60 * DAY_SECONDS);
         assert_eq!(wait(Some(&facts()), &none, NOW + 60 * DAY_SECONDS), 0);
-        let sooner = wait_seconds(Some(&facts()), &none, &Pace::default(), &names(), (NOW, 1_000));
+        let sooner =
+            wait_seconds(Some(&facts()), &none, &Pace::default(), (&names(), &names()), (NOW, 1_000));
         assert_eq!(sooner, 57 * DAY_SECONDS);
         let other = vec!["other.example.org".to_owned()];
-        assert_eq!(wait_seconds(Some(&facts()), &none, &Pace::default(), &other, (NOW, 0)), 0);
+        assert_eq!(wait_seconds(Some(&facts()), &none, &Pace::default(), (&other, &other), (NOW, 0)), 0);
     }
 
     #[test]
@@ -158,6 +178,32 @@ mod tests {
         // Nor after the clock went back, or ahead.
         assert_eq!(wait(None, &attempts, NOW - 1_000), 36 * 3600);
         assert_eq!(wait(None, &attempts, NOW + 36 * 3600), 0);
+    }
+
+    #[test]
+    fn a_clock_that_was_years_ahead_delays_for_one_pause() {
+        let mut attempts = Attempts::default();
+        attempts.begin(&names(), NOW + 365 * DAY_SECONDS);
+        let waits: Vec<_> = [0, 5, 10, 15].map(|minutes| NOW + minutes * 60).to_vec();
+        let waits: Vec<_> =
+            waits.into_iter().map(|now| (attempts.see(now), wait(None, &attempts, now) / 60)).collect();
+        assert_eq!(waits, [(true, 15), (false, 10), (false, 5), (false, 0)]);
+        attempts.begin(&names(), NOW + 15 * 60);
+        assert_eq!(wait(None, &attempts, NOW + 15 * 60) / 60, 30);
+    }
+
+    #[test]
+    fn a_clock_that_starts_behind_each_time_leads_to_no_further_try() {
+        let mut attempts = Attempts::default();
+        attempts.begin(&names(), NOW);
+        for start in 1..=10 {
+            // As of the image that the board was made with, then set.
+            assert!(attempts.see(NOW - 100 * DAY_SECONDS));
+            assert!(wait(None, &attempts, NOW - 100 * DAY_SECONDS) > 0, "{start}");
+            assert!(!attempts.see(60), "a clock that was never set says nothing");
+            assert!(attempts.see(NOW + start * 60));
+            assert_eq!(wait(None, &attempts, NOW + start * 60), (15 - start) * 60);
+        }
     }
 
     #[test]

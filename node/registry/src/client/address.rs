@@ -67,6 +67,8 @@ pub(crate) enum Reach {
     Configured,
     /// Where an answer led that came from an address of this kind.
     From(Kind),
+    /// Where an answer led that came from this address and named its own server: as from any other, and back there.
+    Back(IpAddr),
 }
 
 impl Reach {
@@ -78,6 +80,8 @@ impl Reach {
     /// Whether a connection to `address` may be made.
     pub(crate) fn allows(self, address: IpAddr) -> bool {
         match (self, kind(address)) {
+            // Its name may mean something else by now, such as a service of ours.
+            (Self::Back(from), _) => from == address || Self::led_from(from).allows(address),
             (Self::Configured, _) | (Self::From(_), Kind::Public) => true,
             (Self::From(Kind::Nobody), _) | (_, Kind::Nobody) => false,
             (Self::From(from), kind) => from == kind,
@@ -157,5 +161,15 @@ mod tests {
         assert!(!Reach::From(Kind::Private).allows(address("169.254.169.254")));
         assert!(Reach::From(Kind::Own).allows(address("::1")));
         assert!(!Reach::From(Kind::Own).allows(address("10.0.0.1")));
+        for (from, to, is_allowed) in [
+            ("8.8.8.8", "8.8.4.4", true),
+            ("8.8.8.8", "127.0.0.1", false),
+            ("10.0.0.1", "10.0.0.2", true),
+            ("10.0.0.1", "169.254.169.254", false),
+            ("192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+        ] {
+            assert_eq!(Reach::Back(address(from)).allows(address(to)), is_allowed, "{from} {to}");
+        }
     }
 }

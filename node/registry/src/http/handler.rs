@@ -131,8 +131,10 @@ impl Registry {
     /// whether it is.
     fn scope(&self, route: Route, namespace: Option<&str>) -> Result<(Route, bool)> {
         let Some(repo) = route.repository() else { return Ok((route, false)) };
-        let Some(own) = self.upstreams.scoped(repo, namespace)? else { return Ok((route, false)) };
-        Ok((route.in_repository(own), namespace.is_some()))
+        let Some((own, is_scoped)) = self.upstreams.scoped(repo, namespace)? else {
+            return Ok((route, false));
+        };
+        Ok((route.in_repository(own), is_scoped))
     }
 
     /// What is kept of an upstream is changed by that alone; it may be deleted.

@@ -7,6 +7,7 @@ use super::memory::{Memory, Restart};
 use crate::error::RegistryError;
 use crate::layout::METADATA;
 use crate::manifest::OCI_MANIFEST;
+use crate::meta::tags;
 use crate::name::Reference;
 use crate::store::Store;
 
@@ -68,6 +69,32 @@ fn asked_for_it_is_made_again() {
     let store = Store::open_rebuilding(memory.clone(), &options(&hand)).unwrap();
     check(&store, "made again");
     assert!(store.rebuilt().is_some() && !is_aside(&memory));
+}
+
+#[test]
+fn a_blob_that_was_given_up_is_not_held_again() {
+    let (memory, hand) = filled();
+    let (a, other, layer) = (repo("a/b"), repo("other"), sha256(LAYER));
+    let rebuilt = || Store::open_rebuilding(memory.clone(), &options(&hand)).unwrap();
+    let store = open(&memory, &hand).unwrap();
+    push_blob(&store, &other, LAYER).unwrap();
+    // A manifest still needs it, and its file stays.
+    store.delete_blob(&a, &layer).unwrap();
+    drop(store);
+    let store = rebuilt();
+    assert!(!has_blob(&store, &a, &layer) && has_blob(&store, &other, &layer));
+    push_blob(&store, &a, LAYER).unwrap();
+    drop(store);
+    assert!(has_blob(&rebuilt(), &a, &layer));
+}
+
+#[test]
+fn after_a_rebuild_no_tag_is_from_the_future() {
+    let (memory, hand) = filled();
+    let store = Store::open_rebuilding(memory.clone(), &options(&hand)).unwrap();
+    let found = store.meta.read(|view| tags::get_with_time(view, &repo("a/b"), &tag("v1"))).unwrap();
+    let (_, at_ms) = found.unwrap();
+    assert!(0 < at_ms && at_ms < store.now_ms(), "{at_ms} {}", store.now_ms());
 }
 
 #[test]

@@ -260,6 +260,11 @@ impl Authority {
         Ok(Issued { key: key.serialize_pem(), certificate: certificate.pem() })
     }
 
+    /// When a certificate ends that is signed at the time `now`.
+    pub(super) fn server_ends_at(&self, now: u64) -> u64 {
+        now.saturating_add(SERVER_LIFE_SECONDS).min(self.facts.not_after)
+    }
+
     /// Signs a certificate for `names` at the time `now`; the folder is for the message.
     ///
     /// While the clock was never set, one that lives as long as the authority: now may be any time since. It is made
@@ -271,8 +276,7 @@ impl Authority {
         let validity = if now < CLOCK_FLOOR_SECONDS {
             (CLOCK_FLOOR_SECONDS, self.facts.not_after)
         } else {
-            let until = (now + SERVER_LIFE_SECONDS).min(self.facts.not_after);
-            ((now - MARGIN_SECONDS).max(self.facts.not_before), until)
+            ((now - MARGIN_SECONDS).max(self.facts.not_before), self.server_ends_at(now))
         };
         self.sign(names, validity)
     }

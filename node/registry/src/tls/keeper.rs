@@ -137,10 +137,9 @@ impl Keeper {
         let shown = Arc::new(Certificates::default());
         shown.show_own(key);
         let mut keeper = Self { folder, authority, shown, facts };
-        match keeper.check(names, now) {
-            // What is there still serves.
-            Err(error @ TlsError::AuthorityEnded { .. }) => tracing::error!(%error, "cannot renew"),
-            checked => drop(checked?),
+        if let Err(error) = keeper.check(names, now) {
+            // What is there still serves; it is tried again soon.
+            tracing::error!(%error, "cannot renew the server's certificate");
         }
         Ok(keeper)
     }
@@ -151,6 +150,11 @@ impl Keeper {
     /// Those of the operating system, and an authority that has ended. The old certificate is shown on.
     pub fn check(&mut self, names: &Names, now: u64) -> Result<bool> {
         let Some(why) = due(&self.facts, names, now) else { return Ok(false) };
+        let ends_at = self.authority.ends_at();
+        if why == Why::Age && now < ends_at && self.authority.server_ends_at(now) <= self.facts.not_after {
+            // It ends with the authority: another one would be no younger, and due at once.
+            return Ok(false);
+        }
         let (key, facts) = make(&self.folder, &self.authority, names, now)?;
         self.shown.show_own(key);
         self.facts = facts;
@@ -269,6 +273,36 @@ mod tests {
         let far = keeper.authority.ends_at() + 1;
         assert!(matches!(keeper.check(&names("a"), far), Err(TlsError::AuthorityEnded { .. })));
         assert!(Keeper::open(dir.path(), &names("a"), far).is_ok(), "what is there serves on");
+    }
+
+    #[test]
+    fn the_last_certificate_of_an_authority_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keeper = Keeper::open(dir.path(), &names("a"), NOW).unwrap();
+        let end = keeper.authority.ends_at();
+        assert!(keeper.check(&names("a"), end - 60 * DAY_SECONDS).unwrap());
+        assert_eq!(keeper.facts.not_after, end);
+        for before in [10 * DAY_SECONDS, DAY_SECONDS, 60, 30, 1] {
+            assert!(!keeper.check(&names("a"), end - before).unwrap(), "{before}");
+        }
+        assert!(keeper.check(&names("b"), end - 60).unwrap(), "other names are another matter");
+        assert!(matches!(keeper.check(&names("b"), end), Err(TlsError::AuthorityEnded { .. })));
+    }
+
+    #[test]
+    fn a_start_that_cannot_renew_serves_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = shown(&Keeper::open(dir.path(), &names("a"), NOW).unwrap());
+        // In the way of the new key.
+        let obstacle = dir.path().join("tls/server.key.new");
+        fs::create_dir(&obstacle).unwrap();
+        let later = NOW + 70 * DAY_SECONDS;
+        let mut keeper = Keeper::open(dir.path(), &names("a"), later).unwrap();
+        assert_eq!(shown(&keeper), before);
+        assert!(keeper.check(&names("a"), later).is_err());
+        fs::remove_dir(&obstacle).unwrap();
+        assert!(keeper.check(&names("a"), later).unwrap());
+        assert_ne!(shown(&keeper), before);
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Certificates {
     }
 
     /// The certificate for a client that asks for `host`, and for a challenge's answer if `is_challenge`.
-    fn choose(&self, host: Option<&str>, is_challenge: bool) -> Option<Arc<CertifiedKey>> {
+    pub(crate) fn choose(&self, host: Option<&str>, is_challenge: bool) -> Option<Arc<CertifiedKey>> {
         let shown = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if is_challenge {
             // The own certificate would be a wrong answer, not a fallback.

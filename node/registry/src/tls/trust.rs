@@ -119,6 +119,8 @@ pub struct Plan {
     pub files: Vec<Planned>,
     /// A command to run then: the program and its arguments.
     pub after: Option<Vec<String>>,
+    /// Whether the files are a user's own, so that nobody else is needed to write them.
+    pub is_users_own: bool,
     /// What a person should know.
     pub notes: Vec<String>,
 }
@@ -133,11 +135,13 @@ pub fn plan(client: &Client, place: &Place, authority: &str) -> Plan {
         Client::Docker => Plan {
             files: vec![file(format!("/etc/docker/certs.d/{place}/ca.crt"))],
             after: None,
+            is_users_own: false,
             notes: vec!["Docker reads the file at the next pull or push; no restart is needed.".to_owned()],
         },
         Client::Podman => Plan {
             files: vec![file(format!("/etc/containers/certs.d/{place}/ca.crt"))],
             after: None,
+            is_users_own: false,
             notes: vec!["For Podman, Buildah and Skopeo alike, from the next pull or push on.".to_owned()],
         },
         Client::PodmanUser(home) => Plan {
@@ -146,6 +150,7 @@ pub fn plan(client: &Client, place: &Place, authority: &str) -> Plan {
                 content: authority.to_owned(),
             }],
             after: None,
+            is_users_own: true,
             notes: vec![
                 "For Podman, Buildah and Skopeo of this user, from the next pull or push on.".to_owned(),
             ],
@@ -161,6 +166,7 @@ pub fn plan(client: &Client, place: &Place, authority: &str) -> Plan {
                     Planned { path: format!("{folder}/hosts.toml").into(), content: hosts },
                 ],
                 after: None,
+                is_users_own: false,
                 notes: vec![
                     "containerd reads these folders if its config.toml says config_path = \"/etc/containerd/certs.d\" for the registry (k3s: /var/lib/rancher/k3s/agent/etc/containerd/certs.d); then no restart is needed.".to_owned(),
                 ],
@@ -187,7 +193,7 @@ pub fn plan(client: &Client, place: &Place, authority: &str) -> Plan {
                     (path, words(&line))
                 }
             };
-            Plan { files: vec![file(path)], after, notes: vec![SYSTEM_NOTE.to_owned()] }
+            Plan { files: vec![file(path)], after, is_users_own: false, notes: vec![SYSTEM_NOTE.to_owned()] }
         }
     }
 }
@@ -216,15 +222,17 @@ impl Plan {
 impl fmt::Display for Plan {
     /// As a person would do it in a shell.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A folder that root makes in somebody's home is in its owner's way for ever.
+        let sudo = if self.is_users_own { "" } else { "sudo " };
         for file in &self.files {
             let folder = file.path.parent().unwrap_or(Path::new("/")).display();
-            writeln!(f, "sudo mkdir -p '{folder}'")?;
-            writeln!(f, "sudo tee '{}' >/dev/null <<'END'", file.path.display())?;
+            writeln!(f, "{sudo}mkdir -p '{folder}'")?;
+            writeln!(f, "{sudo}tee '{}' >/dev/null <<'END'", file.path.display())?;
             f.write_str(&file.content)?;
             writeln!(f, "END")?;
         }
         if let Some(after) = &self.after {
-            writeln!(f, "sudo {}", after.join(" "))?;
+            writeln!(f, "{sudo}{}", after.join(" "))?;
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "# {note}"))
     }
@@ -360,5 +368,7 @@ mod tests {
             "sudo tee '/usr/local/share/ca-certificates/trustnet-registry.crt' >/dev/null <<'END'"
         ));
         assert!(text.contains(PEM) && text.contains("\nsudo update-ca-certificates\n# "));
+        let own = plan(&Client::PodmanUser("/home/a".into()), &place(), PEM).to_string();
+        assert!(own.starts_with("mkdir -p '/home/a/.config/") && !own.contains("sudo"), "{own}");
     }
 }

@@ -10,6 +10,14 @@ use crate::error::{RegistryError, Result};
 use crate::files::FileHandle;
 use crate::name::RepoName;
 
+/// Manifests on their way at once, and as many blobs. What is beyond is refused: a fetch goes on when its client goes
+/// away, so the places of clients bound it not at all.
+const MAX_FLIGHTS: usize = 64;
+
+fn too_many() -> RegistryError {
+    RegistryError::TooMany("fetches from upstream")
+}
+
 /// How far a blob has come.
 #[derive(Clone, Debug)]
 pub(crate) enum Progress {
@@ -37,8 +45,8 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
-    fn new() -> Self {
-        Self { source: OnceLock::new(), progress: watch::Sender::new(Progress::Asking) }
+    fn new(progress: Progress) -> Self {
+        Self { source: OnceLock::new(), progress: watch::Sender::new(progress) }
     }
 
     /// Says where the bytes go.
@@ -102,6 +110,8 @@ pub(crate) async fn manifest(
         let mut manifests = upstreams.flights.manifests();
         if let Some(outcome) = manifests.get(&key) {
             outcome.clone()
+        } else if manifests.len() >= MAX_FLIGHTS {
+            return Err(too_many());
         } else {
             let (sender, outcome) = watch::channel(None);
             manifests.insert(key.clone(), outcome.clone());
@@ -123,7 +133,7 @@ pub(crate) async fn manifest(
     }
 }
 
-/// A blob on its way: the one that is, or one that `fetch` starts.
+/// A blob on its way: the one that is, or one that `fetch` starts. It has failed already if there are too many.
 pub(crate) fn blob<F: Future<Output = Result<()>> + Send + 'static>(
     upstreams: &Arc<super::Upstreams>,
     key: (RepoName, Digest),
@@ -133,7 +143,10 @@ pub(crate) fn blob<F: Future<Output = Result<()>> + Send + 'static>(
     if let Some(transfer) = blobs.get(&key) {
         return Arc::clone(transfer);
     }
-    let transfer = Arc::new(Transfer::new());
+    if blobs.len() >= MAX_FLIGHTS {
+        return Arc::new(Transfer::new(Progress::Failed(Arc::new(too_many()))));
+    }
+    let transfer = Arc::new(Transfer::new(Progress::Asking));
     blobs.insert(key.clone(), Arc::clone(&transfer));
     let (upstreams, own) = (Arc::clone(upstreams), Arc::clone(&transfer));
     let fetch = fetch(Arc::clone(&transfer));
@@ -143,4 +156,59 @@ pub(crate) fn blob<F: Future<Output = Result<()>> + Send + 'static>(
         own.end(result.map_err(Arc::new));
     });
     transfer
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::digest::Algorithm;
+    use crate::upstream::Upstreams;
+
+    fn is_too_many(error: &RegistryError) -> bool {
+        matches!(error.innermost(), RegistryError::TooMany(_))
+    }
+
+    #[tokio::test]
+    async fn what_is_on_its_way_is_bounded() {
+        let upstreams = Arc::new(Upstreams::default());
+        let (repo, gate) = ("a/b".parse::<RepoName>().unwrap(), Arc::new(Semaphore::new(0)));
+        let fetch = |gate: &Arc<Semaphore>| {
+            let gate = Arc::clone(gate);
+            async move { gate.acquire().await.map(drop).map_err(|_| RegistryError::Interrupted) }
+        };
+        let manifest = |name: String| {
+            let (upstreams, key, fetch) = (Arc::clone(&upstreams), (repo.clone(), name), fetch(&gate));
+            tokio::spawn(async move { manifest(&upstreams, key, fetch).await })
+        };
+        let blob = |number: usize| {
+            let digest = Digest::of(Algorithm::Sha256, &number.to_le_bytes());
+            blob(&upstreams, (repo.clone(), digest), |_| fetch(&gate)).watch()
+        };
+        for number in 0..MAX_FLIGHTS {
+            // Its client goes away.
+            let asking = manifest(number.to_string());
+            while upstreams.flights.manifests().len() <= number {
+                tokio::task::yield_now().await;
+            }
+            asking.abort();
+            assert!(matches!(*blob(number).borrow(), Progress::Asking));
+        }
+        let refused = manifest("other".to_owned()).await.unwrap().unwrap_err();
+        assert!(is_too_many(&refused), "{refused}");
+        assert!(matches!(&*blob(MAX_FLIGHTS).borrow(), Progress::Failed(error) if is_too_many(error)));
+        assert_eq!(upstreams.flights.manifests().len(), MAX_FLIGHTS);
+        // Those that are on their way may be waited for all the same.
+        let (joined, mut followed) = (manifest("0".to_owned()), blob(0));
+        assert!(matches!(*followed.borrow(), Progress::Asking));
+        gate.add_permits(1);
+        joined.await.unwrap().unwrap();
+        followed.wait_for(|progress| matches!(progress, Progress::Kept)).await.unwrap();
+        // The end of each makes room.
+        manifest("other".to_owned()).await.unwrap().unwrap();
+        let mut other = blob(MAX_FLIGHTS);
+        assert!(other.wait_for(|progress| matches!(progress, Progress::Kept)).await.is_ok());
+    }
 }

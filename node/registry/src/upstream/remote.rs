@@ -246,8 +246,10 @@ impl Remote {
         Ok(())
     }
 
+    /// Where an answer may lead that came from `origin`. The path is the answer's, so that the name is the one that a
+    /// person said is not enough: whoever has the name may let it mean another address each time.
     fn reach(&self, target: &Target, origin: IpAddr) -> Reach {
-        if target.is_same_server(&self.base) { Reach::Configured } else { Reach::led_from(origin) }
+        if target.is_same_server(&self.base) { Reach::Back(origin) } else { Reach::led_from(origin) }
     }
 
     /// Gets what the upstream wants to see: the value of the `Authorization` header.

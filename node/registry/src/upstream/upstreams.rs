@@ -83,8 +83,9 @@ impl Upstreams {
         })
     }
 
-    /// What a repository is called here that a client calls `name` in the namespace `namespace`; `None` if nothing is
-    /// kept of that, and the name is what it is. Without a namespace: whether `name` has to be called otherwise.
+    /// What a repository is called here that a client calls `name` in the namespace `namespace`, and whether that
+    /// namespace is why; `None` if nothing is kept of that, and the name is what it is. A namespace that is no upstream's
+    /// changes nothing: clients send our own name, too.
     ///
     /// # Errors
     /// When the name becomes too long.
@@ -92,16 +93,13 @@ impl Upstreams {
         &self,
         name: &RepoName,
         namespace: Option<&str>,
-    ) -> Result<Option<RepoName>, NameError> {
-        let found = match namespace {
-            Some(namespace) => {
-                let is_named = |remote: &&Arc<Remote>| remote.namespaces.iter().any(|own| own == namespace);
-                self.remotes.iter().find(is_named).map(|remote| (Arc::clone(remote), name.to_string()))
-            }
-            None => self.find(name),
-        };
-        let Some((remote, name)) = found else { return Ok(None) };
-        format!("{}/{}", remote.prefix, remote.canonical(&name)).parse().map(Some)
+    ) -> Result<Option<(RepoName, bool)>, NameError> {
+        let is_named = |remote: &&Arc<Remote>| remote.namespaces.iter().any(|own| Some(&**own) == namespace);
+        let named = self.remotes.iter().find(is_named).map(|remote| (Arc::clone(remote), name.to_string()));
+        let is_scoped = named.is_some();
+        let Some((remote, name)) = named.or_else(|| self.find(name)) else { return Ok(None) };
+        let name = format!("{}/{}", remote.prefix, remote.canonical(&name)).parse()?;
+        Ok(Some((name, is_scoped)))
     }
 
     /// Whether a tag was asked for so lately that it need not be again.
@@ -177,12 +175,19 @@ mod tests {
             assert_eq!(find(none), None, "{none}");
         }
         let scoped = |text: &str, namespace| {
-            upstreams.scoped(&name(text), namespace).unwrap().map(|name| name.to_string())
+            let scoped = upstreams.scoped(&name(text), namespace).unwrap();
+            assert!(scoped.as_ref().is_none_or(|(_, is_scoped)| *is_scoped == namespace.is_some()));
+            scoped.map(|(name, _)| name.to_string())
         };
         assert_eq!(scoped("alpine", Some("docker.io")).as_deref(), Some("docker.io/library/alpine"));
         assert_eq!(scoped("a/b", Some("lscr.io")).as_deref(), Some("ghcr.io/a/b"));
         assert_eq!(scoped("docker.io/alpine", None).as_deref(), Some("docker.io/library/alpine"));
         assert_eq!(scoped("ghcr.io/alpine", None).as_deref(), Some("ghcr.io/alpine"));
+        // What is no upstream's, such as our own name, changes nothing.
+        for namespace in [Some("registry.local:8053"), Some(""), None] {
+            let canonical = (name("docker.io/library/alpine"), false);
+            assert_eq!(upstreams.scoped(&name("docker.io/alpine"), namespace), Ok(Some(canonical)));
+        }
         for (text, namespace) in
             [("a", Some("quay.io")), ("a", None), ("a", Some("")), ("a", Some("docker.io/x"))]
         {
