@@ -194,7 +194,7 @@ fn scopes(upstreams: &Upstreams, query: &Query) -> Result<Vec<Scope>> {
         };
         let Ok(repo) = name.parse::<RepoName>() else { continue };
         // As the routes have it: requests are judged by the name under which it is kept.
-        let repo = upstreams.scoped(&repo, None).ok().flatten().unwrap_or(repo);
+        let repo = upstreams.scoped(&repo, None).ok().flatten().map_or(repo, |(own, _)| own);
         let actions = actions.split(',').fold(Actions::NONE, |all, action| match action {
             "pull" => all.with(Action::Pull.into()),
             "push" => all.with(Action::Push.into()),
