@@ -51,6 +51,3 @@ const MAX_MANIFESTS: usize = 2_000;
 const MAX_DEPTH: usize = 8;
 /// How much is copied at once, in bytes.
 const COPY_BYTES: usize = 128 * 1024;
-
-#[cfg(test)]
-mod tests;
