@@ -34,8 +34,8 @@ use crate::echo::{ECHO_BYTES, Echo};
 /// Everything on disk starts at a multiple of this many bytes: the kernel writes whole pages anyway, and a padded
 /// record is never touched again, so a torn page can only hurt the record being written.
 pub const PAGE_BYTES: usize = 4096;
-/// The longest record, header and payload, in bytes: 8 MiB.
-pub const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
+/// The longest record, header and payload, in bytes: 4 MiB, twice the largest block.
+pub const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
 /// The longest signer record, in bytes: it must fit into one slot of `vote.lock`.
 pub const MAX_SIGN_BYTES: usize = PAGE_BYTES - HEADER_BYTES;
 /// What the medium writes at once, at the least, in bytes.
