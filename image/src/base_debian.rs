@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::archive::{cpio, write_tar};
+use crate::archive::cpio;
 use crate::base::{Base, Boot, Start};
 use crate::deb;
 use crate::elf::missing_libraries;
@@ -19,8 +19,8 @@ use crate::tree::{Node, Tree, TreeError};
 /// Size of an image: what the FAT partition holds, and room for an update beside it.
 const IMAGE_BYTES: u64 = 256 * 1024 * 1024;
 /// Modules that the first program loads before it looks for hardware: of those the kernel does not tell by itself.
-const BOOT_MODULES: &str =
-    "loop,squashfs,vfat,nls_cp437,nls_ascii,nls_utf8,sd-mod,usb-storage,bcm2835,sdhci-iproc,phy-generic,dwc2";
+const BOOT_MODULES: &str = "loop,squashfs,overlay,vfat,nls_cp437,nls_ascii,nls_utf8,sd-mod,usb-storage,bcm2835,\
+    sdhci-iproc,phy-generic,dwc2";
 /// Packages say there under which licences they are.
 const DOCUMENTATION: &str = "usr/share/doc";
 
@@ -285,10 +285,7 @@ pub fn assemble(packages: &[(Pin, Vec<u8>)], stand_ins: &Path) -> Result<Base, B
     medium.file("boot/initramfs", 0o644, zstd::encode_all(cpio(&initramfs).as_slice(), 9)?)?;
     medium.file("boot/modloop", 0o644, squashfs(&modloop)?)?;
     medium.file("apks/.boot_repository", 0o644, "")?;
-    // Not compressed: it is unpacked at every boot, and the image as a whole is compressed.
-    let mut archive = Vec::new();
-    write_tar(&root, &mut archive)?;
-    medium.file("apks/base.tar", 0o644, archive)?;
+    medium.file("apks/base.squashfs", 0o644, squashfs(&root)?)?;
     let name = format!("Debian trixie, Linux {version}");
     let start = Start {
         kernel: "boot/vmlinuz".into(),

@@ -29,6 +29,7 @@ pub const FOR_BOOT: &[&str] = &[
     "nls_ascii",
     "nls_utf8",
     "squashfs",
+    "overlay",
     "loop",
 ];
 

@@ -1,14 +1,17 @@
-//! A squashfs of a tree: what the kernel's modules are read from while the node runs.
+//! A squashfs of a tree: what the base and the kernel's modules are read from while the node runs.
 
 use std::io::{self, Cursor};
 
-use backhand::compression::Compressor;
+use backhand::compression::{CompressionOptions, Compressor, Zstd};
 use backhand::{BackhandError, FilesystemCompressor, FilesystemWriter, NodeHeader};
 
 use crate::archive::STAMP_UNIX_S;
 use crate::tree::{Entry, Node, Tree};
 
-const BLOCK_BYTES: u32 = 128 * 1024;
+/// Packed together: larger packs tighter, and takes longer to read a byte of.
+const BLOCK_BYTES: u32 = 256 * 1024;
+/// As tight as is worth the time of a build. How fast it is unpacked does not depend on it.
+const ZSTD_LEVEL: u32 = 19;
 
 /// Why no squashfs came of it.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +30,8 @@ impl From<io::Error> for SquashError {
     }
 }
 
-/// Writes a tree as squashfs, compressed with xz.
+/// Writes a tree as squashfs, compressed with zstd: a little larger than with xz, and read several times as fast, by boards
+/// whose start waits for it.
 ///
 /// # Errors
 /// [`SquashError`].
@@ -36,7 +40,8 @@ pub fn squashfs(tree: &Tree) -> Result<Vec<u8>, SquashError> {
     writer.set_time(STAMP_UNIX_S as u32);
     writer.set_block_size(BLOCK_BYTES);
     writer.set_root_mode(0o755);
-    writer.set_compressor(FilesystemCompressor::new(Compressor::Xz, None)?);
+    let level = CompressionOptions::Zstd(Zstd { compression_level: ZSTD_LEVEL });
+    writer.set_compressor(FilesystemCompressor::new(Compressor::Zstd, Some(level))?);
     let header = |entry: &Entry| NodeHeader {
         permissions: entry.mode as u16,
         uid: entry.uid,
