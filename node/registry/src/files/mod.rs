@@ -36,6 +36,12 @@ pub trait FileHandle: Debug + Send + Sync + 'static {
     /// `UnexpectedEof` if the file ends before; else those of the operating system.
     fn read_at(&self, buf: &mut [u8], off: u64) -> io::Result<()>;
 
+    /// Reads into `buf` from `off` on what is in memory already, without waiting for the medium; gives how many bytes those
+    /// are. 0 says nothing: neither that there are none, nor that reading would fail.
+    fn read_cached(&self, _buf: &mut [u8], _off: u64) -> usize {
+        0
+    }
+
     /// Writes all of `buf` at `off`, extending the file if need be. Not durable before `sync`.
     ///
     /// # Errors

@@ -40,6 +40,13 @@ impl FileHandle for OsFile {
         self.0.read_exact_at(buf, off)
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_cached(&self, buf: &mut [u8], off: u64) -> usize {
+        use rustix::io::{ReadWriteFlags, preadv2};
+        // An error also stands for a file system that cannot say what is in memory.
+        preadv2(&self.0, &mut [io::IoSliceMut::new(buf)], off, ReadWriteFlags::NOWAIT).unwrap_or(0)
+    }
+
     fn write_at(&self, buf: &[u8], off: u64) -> io::Result<()> {
         self.0.write_all_at(buf, off)
     }

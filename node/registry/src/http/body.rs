@@ -1,8 +1,9 @@
-//! Bodies of answers: a file, read in parts, one ahead, never more; and bytes that take a place while they are in memory.
+//! Bodies of answers: a file, read in parts; and bytes that take a place while they are in memory.
 
 use std::io;
+use std::mem::take;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -13,16 +14,58 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::files::FileHandle;
 use crate::limits::READ_BYTES;
 
-/// Part of a file on its way to a client.
+/// Buffers that wait to be used again: a new one for each part would be cleared first, and come from the system page by
+/// page, which costs more than reading into it.
+#[derive(Default)]
+struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+impl Buffers {
+    /// A buffer of at least `len` bytes.
+    fn take(&self, len: usize) -> Vec<u8> {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.filter(|buffer| buffer.len() >= len).unwrap_or_else(|| vec![0; len])
+    }
+
+    fn put(&self, buffer: Vec<u8>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+}
+
+/// What was read, in a buffer that goes back once it was sent.
+struct Part {
+    buffer: Vec<u8>,
+    len: usize,
+    buffers: Arc<Buffers>,
+}
+
+impl Part {
+    fn new(buffers: &Arc<Buffers>, len: usize) -> Self {
+        Self { buffer: buffers.take(len), len, buffers: Arc::clone(buffers) }
+    }
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.len]
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.buffers.put(take(&mut self.buffer));
+    }
+}
+
+/// Part of a file on its way to a client. What the system has in memory is sent at once; what has to come from the medium
+/// is read on another thread.
 pub(super) struct FileBody {
     file: Arc<dyn FileHandle>,
-    /// The next byte to be read.
+    buffers: Arc<Buffers>,
+    /// The next byte that the client is given.
     offset: u64,
     /// The byte after the last.
     end: u64,
-    /// Bytes that the client was not given yet.
-    left: u64,
-    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    reading: Option<JoinHandle<io::Result<Part>>>,
     /// Its place among the downloads.
     _place: OwnedSemaphorePermit,
 }
@@ -30,23 +73,30 @@ pub(super) struct FileBody {
 impl FileBody {
     pub(super) fn new(
         file: Box<dyn FileHandle>,
-        (start, end): (u64, u64),
+        (offset, end): (u64, u64),
         place: OwnedSemaphorePermit,
     ) -> Self {
-        Self { file: file.into(), offset: start, end, left: end - start, reading: None, _place: place }
+        Self { file: file.into(), buffers: Arc::default(), offset, end, reading: None, _place: place }
     }
 
-    fn read_ahead(&mut self) {
-        if self.offset < self.end {
-            let (file, offset) = (Arc::clone(&self.file), self.offset);
-            let len = (self.end - offset).min(READ_BYTES as u64);
-            self.offset += len;
-            self.reading = Some(spawn_blocking(move || {
-                let mut part = vec![0; len as usize];
-                file.read_at(&mut part, offset)?;
-                Ok(part.into())
-            }));
+    fn left(&self) -> u64 {
+        self.end - self.offset
+    }
+
+    /// What comes next, if that is in memory; else it is being read from now on.
+    fn begin(&mut self) -> Option<Part> {
+        let mut part = Part::new(&self.buffers, self.left().min(READ_BYTES as u64) as usize);
+        let (file, offset, len) = (Arc::clone(&self.file), self.offset, part.len);
+        part.len = file.read_cached(&mut part.buffer[..len], offset);
+        if part.len > 0 {
+            return Some(part);
         }
+        part.len = len;
+        self.reading = Some(spawn_blocking(move || {
+            file.read_at(&mut part.buffer[..len], offset)?;
+            Ok(part)
+        }));
+        None
     }
 }
 
@@ -58,28 +108,32 @@ impl Body for FileBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if self.reading.is_none() {
-            self.read_ahead();
+        if self.left() == 0 {
+            return Poll::Ready(None);
         }
-        let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
-        let part = ready!(Pin::new(reading).poll(context)).map_err(io::Error::other).and_then(|part| part);
+        let begun = if self.reading.is_none() { self.begin() } else { None };
+        let part = match (begun, &mut self.reading) {
+            (Some(part), _) => Ok(part),
+            (None, Some(reading)) => {
+                ready!(Pin::new(reading).poll(context)).map_err(io::Error::other).and_then(|part| part)
+            }
+            (None, None) => return Poll::Ready(None),
+        };
         self.reading = None;
-        if let Ok(part) = &part {
-            self.left -= part.len() as u64;
-            self.read_ahead();
-        } else {
+        match &part {
+            Ok(part) => self.offset += part.len as u64,
             // The connection ends here: a client must never take a part for the whole.
-            self.offset = self.end;
+            Err(_) => self.end = self.offset,
         }
-        Poll::Ready(Some(part.map(Frame::data)))
+        Poll::Ready(Some(part.map(|part| Frame::data(Bytes::from_owner(part)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        self.left() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        SizeHint::with_exact(self.left())
     }
 }
 
@@ -119,5 +173,91 @@ impl Body for PlacedBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// A file whose first bytes are in memory; the rest comes from a medium that may be broken.
+    #[derive(Debug)]
+    struct HalfCached {
+        bytes: Vec<u8>,
+        cached: usize,
+        is_broken: bool,
+    }
+
+    impl FileHandle for HalfCached {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.bytes.len() as u64)
+        }
+
+        fn read_at(&self, buf: &mut [u8], off: u64) -> io::Result<()> {
+            if self.is_broken {
+                return Err(io::Error::other("broken"));
+            }
+            buf.copy_from_slice(&self.bytes[off as usize..][..buf.len()]);
+            Ok(())
+        }
+
+        fn read_cached(&self, buf: &mut [u8], off: u64) -> usize {
+            let here = &self.bytes[(off as usize).min(self.cached)..self.cached];
+            let len = here.len().min(buf.len());
+            buf[..len].copy_from_slice(&here[..len]);
+            len
+        }
+
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    async fn sent(file: HalfCached, range: (u64, u64)) -> (Vec<u8>, Option<io::Error>) {
+        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let mut body = FileBody::new(Box::new(file), range, place);
+        let mut sent = Vec::new();
+        loop {
+            assert_eq!(body.size_hint().exact(), Some(body.left()));
+            match poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+                Some(Ok(frame)) => sent.extend_from_slice(&frame.into_data().unwrap()),
+                Some(Err(error)) => return (sent, Some(error)),
+                None => return (sent, None),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_byte_is_sent_once_wherever_it_comes_from() {
+        let len = 3 * READ_BYTES + 17;
+        let bytes: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        for cached in [0, 1, READ_BYTES - 1, READ_BYTES, READ_BYTES + 1, 2 * READ_BYTES + 100, len] {
+            for (start, end) in [(0, len), (5, len - 5), (READ_BYTES, READ_BYTES + 1), (7, 7)] {
+                let file = HalfCached { bytes: bytes.clone(), cached, is_broken: false };
+                let (sent, error) = sent(file, (start as u64, end as u64)).await;
+                assert!(error.is_none());
+                assert!(sent == bytes[start..end], "{cached} cached, {start} to {end}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_ends_the_body_with_an_error() {
+        let file = HalfCached { bytes: vec![7; 1_000], cached: 400, is_broken: true };
+        let (sent, error) = sent(file, (0, 1_000)).await;
+        assert_eq!((sent.len(), error.map(|error| error.to_string())), (400, Some("broken".into())));
     }
 }
