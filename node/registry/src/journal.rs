@@ -28,7 +28,9 @@
 //! There is one exception. What is kept of an upstream comes the other way round, the manifest first, and its blobs'
 //! lines may never be flushed by anything of ours. If power and metadata are both lost, such a blob's file may be there
 //! while the repository does not hold it: it is fetched once more when somebody asks for it, or its upstream says that
-//! it has it. A flush for each would cost more than that.
+//! it has it. Nothing that was acknowledged hangs on that line: a pull acknowledges nothing, nobody pushes to such a
+//! repository, and a repository that mounts the blob from there says so in a journal of its own, which the flush of the
+//! manifest that needs it covers as after a push. So a flush for each blob would cost every pull time, and save nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
