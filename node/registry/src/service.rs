@@ -206,7 +206,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         .map_err(|error| RegistryError::io("start", "a thread", error))?;
     let limits = live.now().limits.apply(&Limits::default());
     let challenges = certified.as_ref().and_then(|certified| certified.challenges.clone());
-    let extras = Extras { settings: live, upstreams, challenges: challenges.clone() };
+    let extras = Extras { settings: live, upstreams: Arc::clone(&upstreams), challenges: challenges.clone() };
     let registry = Registry::with(Arc::clone(&store), limits.clone(), extras);
     let (tls_address, metrics_address) = (
         tls_listener.as_ref().map(|(_, address)| *address),
@@ -217,7 +217,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     if let Some((listener, _)) = metrics_listener {
         let store = Arc::clone(&store);
         beside.push(Aborted(tokio::spawn(async move {
-            tell("the metrics are no longer told", serve_metrics(listener, store).await);
+            tell("the metrics are no longer told", serve_metrics(listener, store, upstreams).await);
         })));
     }
     if let (Some((listener, _)), Some(challenges)) = (acme_listener, challenges) {

@@ -4,6 +4,7 @@ mod blobs;
 mod body;
 mod chunk;
 mod connection;
+mod fetch;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod growing;

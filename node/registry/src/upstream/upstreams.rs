@@ -28,6 +28,8 @@ pub struct Pulls {
     pub stale: u64,
     /// Not answered.
     pub failed: u64,
+    /// Bytes of manifests and blobs that upstreams sent.
+    pub received_bytes: u64,
 }
 
 /// What is counted.
@@ -45,6 +47,7 @@ pub struct Upstreams {
     remotes: Vec<Arc<Remote>>,
     fresh: Mutex<HashMap<(RepoName, Tag), Instant>>,
     counts: [AtomicU64; 4],
+    received_bytes: AtomicU64,
     pub(crate) flights: Flights,
     /// Places among those that fetch.
     pub(crate) places: Option<Arc<Semaphore>>,
@@ -122,6 +125,11 @@ impl Upstreams {
         self.counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts bytes of a manifest or blob.
+    pub(crate) fn received(&self, bytes: u64) {
+        self.received_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// How often upstreams were needed since the start.
     pub fn pulls(&self) -> Pulls {
         let count = |outcome: Outcome| self.counts[outcome as usize].load(Ordering::Relaxed);
@@ -130,6 +138,7 @@ impl Upstreams {
             fetched: count(Outcome::Fetched),
             stale: count(Outcome::Stale),
             failed: count(Outcome::Failed),
+            received_bytes: self.received_bytes.load(Ordering::Relaxed),
         }
     }
 }
