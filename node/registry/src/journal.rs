@@ -39,7 +39,7 @@ use std::sync::Arc;
 use crate::blobs::ignore_missing;
 use crate::digest::Digest;
 use crate::error::{RegistryError, Result};
-use crate::files::Files;
+use crate::files::{Files, ends_line};
 use crate::layout;
 use crate::limits::MAX_MEDIA_TYPE_BYTES;
 use crate::name::{RepoName, Tag};
@@ -226,13 +226,9 @@ impl Journals {
         };
         let len = file.len().map_err(failed("measure"))?;
         let mut text = String::new();
-        if len > 0 {
-            let mut last = [0];
-            file.read_at(&mut last, len - 1).map_err(failed("read"))?;
-            if last != *b"\n" {
-                // What a crash or a full disk left of the last line must not spoil this one.
-                text.push('\n');
-            }
+        if !ends_line(&*file, len).map_err(failed("read"))? {
+            // What a crash or a full disk left of the last line must not spoil this one.
+            text.push('\n');
         }
         text.extend(changes.iter().map(line));
         file.write_at(text.as_bytes(), len).map_err(failed("write"))?;

@@ -5,9 +5,8 @@
 
 mod text;
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::admin::PAGE;
@@ -102,6 +101,8 @@ pub(crate) struct Metrics {
     pub(crate) scrubbed_files: Count,
     pub(crate) scrubbed_bytes: Count,
     pub(crate) scrubbed_damaged: Count,
+    /// Lines that the access log dropped. Its own, too.
+    pub(crate) log_lost: Arc<Count>,
     looked: Mutex<Option<(u64, Looked)>>,
 }
 
@@ -123,6 +124,7 @@ impl Default for Metrics {
             scrubbed_files: Count::default(),
             scrubbed_bytes: Count::default(),
             scrubbed_damaged: Count::default(),
+            log_lost: Arc::default(),
             looked: Mutex::default(),
         }
     }
@@ -243,6 +245,11 @@ impl Store {
             "scrubbed_damaged_total",
             "Files that scrubs found damaged.",
             metrics.scrubbed_damaged.get(),
+        );
+        text.counter(
+            "access_log_lost_lines_total",
+            "Lines of the access log that were dropped.",
+            metrics.log_lost.get(),
         );
         let (rounds, _) = self.scrub_due(0)?;
         text.counter("scrub_rounds_total", "Rounds of the scrub that ended, over all starts.", rounds);

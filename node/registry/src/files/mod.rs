@@ -135,6 +135,14 @@ pub trait Files: Debug + Send + Sync + 'static {
     fn describe(&self, name: &str) -> String;
 }
 
+/// Whether a text of `len` bytes ends with the end of a line, as one that a crash or a full disk cut short does not.
+pub(crate) fn ends_line(file: &dyn FileHandle, len: u64) -> io::Result<bool> {
+    let Some(at) = len.checked_sub(1) else { return Ok(true) };
+    let mut last = [0];
+    file.read_at(&mut last, at)?;
+    Ok(last == *b"\n")
+}
+
 /// The folder that `name` stands in.
 pub(crate) fn folder_of(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(folder, _)| folder)

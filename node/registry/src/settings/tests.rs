@@ -102,6 +102,7 @@ fn every_setting_of_the_example_is_a_real_one() {
         ("quota", &["max", "repositories"]),
         ("retention", &["keep_days", "keep_newest", "repositories", "tags"]),
         ("immutable", &["repositories", "tags"]),
+        ("log", &["access"]),
         ("tls", &["acme", "listen", "names"]),
         ("upstream", &["ca", "namespaces", "password_file", "prefix", "refresh_seconds", "url", "username"]),
         (
@@ -120,6 +121,7 @@ fn every_setting_of_the_example_is_a_real_one() {
         assert_eq!(names(section), expected, "{section}");
     }
     assert!(settings.tls.acme.as_ref().is_some_and(|acme| acme.check().is_ok()));
+    assert!(settings.log.access && Settings::default().log.access);
     assert!(!settings.user.is_empty() && !settings.rule.is_empty() && settings.limits.connections.is_some());
 }
 

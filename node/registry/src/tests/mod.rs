@@ -6,6 +6,7 @@ mod collect;
 mod common;
 mod crash;
 mod damage;
+mod logs;
 mod memory;
 mod metadata;
 mod policy;
