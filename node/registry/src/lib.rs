@@ -14,6 +14,7 @@
 //!       files        the only place that touches the disk; tests put one there that fails
 //!
 //!   collect, scrub, care     what the registry does by itself
+//!   evict                    copies of other registries that make way
 //!
 //!   settings                 one file that says who may do what (`access`) and what may be stored (`policy`)
 //!   logs                     who asked for what, written down for the operator
@@ -35,6 +36,7 @@ mod collect;
 mod content;
 mod digest;
 mod error;
+mod evict;
 mod files;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

@@ -95,12 +95,14 @@ pub(crate) struct Metrics {
     pub(crate) connections_open: Count,
     collections: Count,
     collections_failed: Count,
-    collected_bytes: Count,
+    pub(crate) collected_bytes: Count,
     purged_bytes: Count,
     collection_ms: Count,
     pub(crate) scrubbed_files: Count,
     pub(crate) scrubbed_bytes: Count,
     pub(crate) scrubbed_damaged: Count,
+    /// Copies of upstreams that made way.
+    pub(crate) evicted: Count,
     /// Lines that the access log dropped. Its own, too.
     pub(crate) log_lost: Arc<Count>,
     looked: Mutex<Option<(u64, Looked)>>,
@@ -124,6 +126,7 @@ impl Default for Metrics {
             scrubbed_files: Count::default(),
             scrubbed_bytes: Count::default(),
             scrubbed_damaged: Count::default(),
+            evicted: Count::default(),
             log_lost: Arc::default(),
             looked: Mutex::default(),
         }
@@ -247,6 +250,11 @@ impl Store {
             metrics.scrubbed_damaged.get(),
         );
         text.counter(
+            "upstream_evicted_manifests_total",
+            "Manifests kept of upstreams that made way.",
+            metrics.evicted.get(),
+        );
+        text.counter(
             "access_log_lost_lines_total",
             "Lines of the access log that were dropped.",
             metrics.log_lost.get(),
@@ -305,6 +313,7 @@ impl Text {
             ("hit", pulls.hits),
             ("fetched", pulls.fetched),
             ("stale", pulls.stale),
+            ("passed", pulls.passed),
             ("failed", pulls.failed),
         ];
         for (outcome, count) in outcomes {
@@ -352,6 +361,7 @@ mod tests {
             r#"upstream_pulls_total{outcome="hit"} 7"#,
             r#"upstream_pulls_total{outcome="fetched"} 0"#,
             r#"upstream_pulls_total{outcome="stale"} 0"#,
+            r#"upstream_pulls_total{outcome="passed"} 0"#,
             r#"upstream_pulls_total{outcome="failed"} 0"#,
             "upstream_received_bytes_total 1099511627776",
         ] {

@@ -76,6 +76,7 @@ impl Registry {
     pub fn with(store: Arc<Store>, limits: Limits, extras: Extras) -> Arc<Self> {
         let Extras { settings, upstreams, challenges, log } = extras;
         store.govern(Arc::clone(&settings));
+        store.evict_by(upstreams.keeping());
         let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
         let (uploads, downloads) = (places(limits.max_uploads), places(limits.max_downloads));
         let connections = Places::new(limits.max_connections, limits.max_connections_per_address);
