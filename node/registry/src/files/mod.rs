@@ -3,6 +3,7 @@
 //!
 //! Names are relative to the registry's directory, parts joined by `/`; the empty name is the directory itself.
 
+mod in_memory;
 mod os;
 mod redb_file;
 
@@ -11,6 +12,7 @@ use std::fmt::Debug;
 use std::io;
 
 pub use crate::policy::Space;
+pub(crate) use in_memory::InMemory;
 pub use os::OsFiles;
 pub(crate) use redb_file::RedbFile;
 

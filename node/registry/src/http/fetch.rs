@@ -14,9 +14,12 @@ use super::uploads::Scratch;
 use crate::client::Received;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{RegistryError, Result};
-use crate::limits::MAX_MANIFEST_BYTES;
+use crate::files::FileHandle;
+use crate::limits::{MAX_MANIFEST_BYTES, SMALL_BYTES};
 use crate::manifest::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
-use crate::name::{Reference, Tag};
+use crate::name::{Reference, RepoName, Tag};
+use crate::policy::quota::Room;
+use crate::store::Store;
 use crate::upstream::{Outcome, Remote, Source, Transfer, UpstreamError, Upstreams};
 
 /// A blob on its way into a file, and to those who watch it.
@@ -36,8 +39,8 @@ impl Sink for Watched {
 }
 
 /// Counts what an upstream sends.
-struct Counted<S> {
-    sink: S,
+pub(super) struct Counted<S> {
+    pub(super) sink: S,
     upstreams: Arc<Upstreams>,
 }
 
@@ -53,17 +56,17 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Which of the media types of manifests an upstream says it is; others, such as plain JSON, say nothing.
-fn manifest_type(headers: &HeaderMap) -> Option<&'static str> {
+pub(super) fn manifest_type(headers: &HeaderMap) -> Option<&'static str> {
     let said = headers.get(header::CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
     [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST].into_iter().find(|kind| *kind == said)
 }
 
-fn said_digest(headers: &HeaderMap) -> Option<Digest> {
+pub(super) fn said_digest(headers: &HeaderMap) -> Option<Digest> {
     headers.get(CONTENT_DIGEST)?.to_str().ok()?.parse().ok()
 }
 
 /// What is the upstream's fault is not told as the client's.
-fn blame(remote: &Remote, error: RegistryError) -> RegistryError {
+pub(super) fn blame(remote: &Remote, error: RegistryError) -> RegistryError {
     RegistryError::Upstream(match error {
         RegistryError::TooSlow => UpstreamError::Timeout { host: remote.host() },
         RegistryError::BodyBroken => remote.wrong("it broke off"),
@@ -78,14 +81,48 @@ fn blame(remote: &Remote, error: RegistryError) -> RegistryError {
 
 impl Registry {
     /// Waits for a place among those that fetch.
-    async fn fetch_place(&self) -> Result<Option<OwnedSemaphorePermit>> {
+    pub(super) async fn fetch_place(&self) -> Result<Option<OwnedSemaphorePermit>> {
         match &self.upstreams.places {
             Some(places) => self.place(places, "fetches from upstream").await.map(Some),
             None => Ok(None),
         }
     }
 
-    fn counted<S: Sink>(&self, sink: S) -> Counted<S> {
+    /// Carries out what takes `bytes` more for a copy in `repo`. If there is no room for them, other copies make way, for
+    /// one fetch at a time.
+    async fn with_room<T: Send + 'static>(
+        &self,
+        repo: &RepoName,
+        bytes: u64,
+        work: impl Fn(&Store) -> Result<T> + Clone + Send + 'static,
+    ) -> Result<T> {
+        match self.blocking(work.clone()).await {
+            Err(error) if error.is_no_room() => {}
+            result => return result,
+        }
+        let _turn = self.upstreams.turn.lock().await;
+        let repo = repo.clone();
+        self.blocking(move |store| store.with_room(&repo, bytes, || work(store))).await
+    }
+
+    /// How much a copy may take in `repo`, which is to take `bytes` at least.
+    async fn copy_room(&self, repo: &RepoName, bytes: u64) -> Result<Room> {
+        let of = repo.clone();
+        self.with_room(repo, bytes, move |store| store.copy_room(&of, bytes)).await
+    }
+
+    /// Begins the file of a copy, and opens it for those who watch it.
+    async fn begin_copy(&self, digest: Digest) -> Result<(Scratch, Box<dyn FileHandle>)> {
+        let store = Arc::clone(&self.store);
+        self.blocking(move |_| {
+            let scratch = Scratch::new(&store, digest.algorithm())?;
+            let file = scratch.reader()?;
+            Ok((scratch, file))
+        })
+        .await
+    }
+
+    pub(super) fn counted<S: Sink>(&self, sink: S) -> Counted<S> {
         Counted { sink, upstreams: Arc::clone(&self.upstreams) }
     }
 
@@ -114,6 +151,8 @@ impl Registry {
                 return Ok(());
             }
         }
+        // Upstreams count these questions: none is asked whose answer could not be kept.
+        self.copy_room(&wanted.repo, SMALL_BYTES).await?;
         let answer = remote.manifest(Method::GET, &wanted.name, &reference.to_string()).await?;
         let (expected, tag) = match reference {
             Reference::Digest(digest) => (Some(digest), None),
@@ -158,7 +197,12 @@ impl Registry {
         .await
     }
 
-    fn fetch_terms(&self, max_bytes: u64, too_long: RegistryError, exact: Option<u64>) -> Terms<'static> {
+    pub(super) fn fetch_terms(
+        &self,
+        max_bytes: u64,
+        too_long: RegistryError,
+        exact: Option<u64>,
+    ) -> Terms<'static> {
         Terms { max_bytes, too_long, exact, batch_time: self.limits.batch_time, takeover: None }
     }
 
@@ -181,9 +225,10 @@ impl Registry {
         let (remote, text) = (&wanted.remote, digest.to_string());
         if self.blocking(move |store| store.is_anywhere(&digest)).await? {
             // Another repository has it. That the upstream has it, too, it must say: what is here is not everyone's.
-            remote.blob(Method::HEAD, &wanted.name, &text).await?;
-            let repo = wanted.repo.clone();
-            if self.blocking(move |store| store.mount_blob(&repo, &digest, None, &|_| true)).await? {
+            let head = remote.blob(Method::HEAD, &wanted.name, &text).await?;
+            let (repo, bytes) = (wanted.repo.clone(), content_length(&head.headers).unwrap_or(1));
+            let mount = move |store: &Store| store.mount_blob(&repo, &digest, None, &|_| true);
+            if self.with_room(&wanted.repo, bytes, mount).await? {
                 return Ok(());
             }
         }
@@ -192,17 +237,17 @@ impl Registry {
         if len.is_some_and(|len| len > max_bytes) {
             return Err(RegistryError::BlobTooLarge(max_bytes));
         }
-        let (shared, to) = (Arc::clone(&self.store), wanted.repo.clone());
-        let (scratch, file, room) = self
-            .blocking(move |store| {
-                let room = store.upload_room(&to, None)?;
-                room.check(len.unwrap_or(1))?;
-                store.check_floor(len.unwrap_or(0))?;
-                let scratch = Scratch::new(&shared, digest.algorithm())?;
-                let file = scratch.reader()?;
-                Ok((scratch, file, room))
-            })
-            .await?;
+        let begun = match self.copy_room(&wanted.repo, len.unwrap_or(1)).await {
+            Ok(room) => self.begin_copy(digest).await.map(|begun| (begun, room)),
+            Err(error) => Err(error),
+        };
+        let ((scratch, file), room) = match begun {
+            Err(error) if error.is_no_room() => {
+                transfer.leave(answer);
+                return Err(error);
+            }
+            begun => begun?,
+        };
         transfer.begin(Source { file: file.into(), len });
         let terms = self.terms(len, 0, None, &room);
         let watched = Watched { scratch, transfer: Arc::clone(transfer), len: 0 };

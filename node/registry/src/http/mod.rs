@@ -13,6 +13,8 @@ mod lists;
 mod manifests;
 mod metrics;
 mod observe;
+mod parts;
+mod pass;
 mod peer;
 mod pull;
 mod query;

@@ -1,7 +1,8 @@
 //! Pulls from upstreams: what is not here is fetched, verified, kept and sent; what is here is sent at once.
 //!
 //! A blob goes to its client while it arrives. A manifest is short, and what it means depends on all of it, so it is
-//! kept first. What cannot be fetched and is here is sent all the same: an old tag with a warning.
+//! kept first. What cannot be fetched and is here is sent all the same: an old tag with a warning. What cannot be kept is
+//! passed on.
 
 use std::sync::Arc;
 
@@ -12,8 +13,9 @@ use axum::response::Response;
 
 use super::blobs::{FOR_EVER, OCTETS};
 use super::fetch::content_length;
-use super::growing::GrowingBody;
+use super::growing::Growing;
 use super::handler::Registry;
+use super::parts::PartsBody;
 use super::respond::Answer;
 use crate::digest::Digest;
 use crate::error::{RegistryError, Result};
@@ -40,6 +42,22 @@ fn is_unknown(error: &RegistryError) -> bool {
     }
 }
 
+/// Begins an answer with a blob.
+pub(super) fn blob_head(digest: &Digest) -> Answer {
+    Answer::new(StatusCode::OK)
+        .digest(digest)
+        .header(header::ETAG, format!("\"{digest}\""))
+        .header(header::CACHE_CONTROL, FOR_EVER)
+}
+
+/// Ends it with a body of `len` bytes, if that is known.
+pub(super) fn end_blob(answer: Answer, body: Body, len: Option<u64>) -> Response {
+    match len {
+        Some(len) => answer.body(OCTETS, body, len),
+        None => answer.header(header::CONTENT_TYPE, OCTETS).streamed(body),
+    }
+}
+
 impl Registry {
     fn wanted(&self, repo: &RepoName) -> Option<Wanted> {
         let (remote, name) = self.upstreams.find(repo)?;
@@ -54,9 +72,17 @@ impl Registry {
         reference: Reference,
     ) -> Result<Response> {
         let Some(wanted) = self.wanted(&repo) else { return self.get_manifest(parts, repo, reference).await };
-        let is_stale = self.pull_manifest(wanted, &reference).await.inspect_err(|_| {
-            self.upstreams.count(Outcome::Failed);
-        })?;
+        let is_stale = match self.pull_manifest(wanted.clone(), &reference).await {
+            Err(error) if error.is_no_room() => {
+                self.tell_no_room(&error);
+                let passed = self.pass_manifest(&wanted, &reference).await;
+                return passed.map_err(|error| {
+                    self.upstreams.count(Outcome::Failed);
+                    if is_unknown(&error) { RegistryError::ManifestUnknown(reference) } else { error }
+                });
+            }
+            pulled => pulled.inspect_err(|_| self.upstreams.count(Outcome::Failed))?,
+        };
         let mut response = self.get_manifest(parts, repo, reference).await?;
         if is_stale {
             response.headers_mut().insert(header::WARNING, STALE);
@@ -91,7 +117,7 @@ impl Registry {
         match manifest_flight(&self.upstreams, key, fetch).await {
             Ok(()) => Ok(false),
             Err(error) if is_unknown(&error) => Err(RegistryError::ManifestUnknown(reference.clone())),
-            Err(error) if here.is_some() => {
+            Err(error) if here.is_some() && !error.is_no_room() => {
                 tracing::warn!(%error, repository = %wanted.repo, %reference, "an old tag is served: its upstream cannot be asked");
                 self.upstreams.count(Outcome::Stale);
                 Ok(true)
@@ -125,39 +151,38 @@ impl Registry {
 
     async fn pull_blob(self: &Arc<Self>, parts: &Parts, wanted: Wanted, digest: Digest) -> Result<Response> {
         let repo = wanted.repo.clone();
-        let answer = Answer::new(StatusCode::OK)
-            .digest(&digest)
-            .header(header::ETAG, format!("\"{digest}\""))
-            .header(header::CACHE_CONTROL, FOR_EVER);
+        let answer = blob_head(&digest);
         if parts.method == Method::HEAD {
             let head = wanted.remote.blob(Method::HEAD, &wanted.name, &digest.to_string()).await?;
-            return Ok(match content_length(&head.headers) {
-                Some(len) => answer.body(OCTETS, Body::empty(), len),
-                None => answer.header(header::CONTENT_TYPE, OCTETS).empty(),
-            });
+            return Ok(end_blob(answer, Body::empty(), content_length(&head.headers)));
         }
         let transfer = blob_flight(&self.upstreams, (repo.clone(), digest), |transfer| {
-            Arc::clone(self).fetch_blob(wanted, digest, transfer)
+            Arc::clone(self).fetch_blob(wanted.clone(), digest, transfer)
         });
         let mut progress = transfer.watch();
         // Not before there is something to send: most of what goes wrong does so at once, and can then be told.
         let begun = |progress: &Progress| !matches!(progress, Progress::Asking | Progress::Growing(0));
-        progress.wait_for(begun).await.map_err(|_| RegistryError::Interrupted)?;
-        let source = transfer.source();
+        let is_coming = !matches!(
+            *progress.wait_for(begun).await.map_err(|_| RegistryError::Interrupted)?,
+            Progress::Failed(_)
+        );
+        let source = transfer.source().filter(|_| is_coming);
         let is_streamed = !parts.headers.contains_key(header::RANGE)
             && source.is_some_and(|source| source.len.is_none_or(|len| len > SMALL_BYTES));
         if let (true, Some(source)) = (is_streamed, source) {
             let place = self.download_place().await?;
-            let body = GrowingBody::new(Arc::clone(&source.file), source.len, progress, place);
-            return Ok(match source.len {
-                Some(len) => answer.body(OCTETS, Body::new(body), len),
-                None => answer.header(header::CONTENT_TYPE, OCTETS).streamed(Body::new(body)),
-            });
+            let growing = Growing::new(Arc::clone(&source.file), progress);
+            let body = Body::new(PartsBody::new(growing, source.len, place));
+            return Ok(end_blob(answer, body, source.len));
         }
         // A part of it could not be told from a part of something wrong, and a short one is soon here.
         let ended = |progress: &Progress| matches!(progress, Progress::Kept | Progress::Failed(_));
         let outcome = progress.wait_for(ended).await.map_err(|_| RegistryError::Interrupted)?.clone();
         match outcome {
+            Progress::Failed(error) if error.is_no_room() => {
+                self.tell_no_room(&error);
+                self.pass_blob(&wanted, digest, transfer.take_left()).await
+            }
             Progress::Failed(error) => Err(RegistryError::Shared(error)),
             _ => self.get_blob(parts, repo, digest).await,
         }
