@@ -130,6 +130,11 @@ impl Carer {
             }
             Err(error) => tracing::error!(%error, "the tags that have to go could not be removed"),
         }
+        match self.store.evict() {
+            Ok(0) => {}
+            Ok(manifests) => tracing::info!(manifests, "copies of upstreams made way, as the settings say"),
+            Err(error) => tracing::error!(%error, "copies of upstreams could not be removed"),
+        }
         match self.store.collect(&self.plan.policy) {
             Ok(done) if done == Collected::default() => {}
             Ok(done) => tracing::info!(?done, "collected"),

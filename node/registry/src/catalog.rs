@@ -9,10 +9,13 @@ use crate::limits::{MAX_REFERRERS_PER_PAGE, REFERRERS_PAGE_BYTES};
 use crate::manifest::{Manifest, is_media_type};
 use crate::meta::database::Durable;
 use crate::meta::tables::{LINKS, MANIFESTS, View, repo_key};
-use crate::meta::{blobs, leases, manifests, tags};
+use crate::meta::{blobs, leases, manifests, pulled, tags};
 use crate::name::{Reference, RepoName, Tag};
 use crate::policy::{immutable, quota};
 use crate::store::Store;
+
+/// How often it is noted that a copy is pulled, in milliseconds of registry time: it is kept for days.
+const PULL_NOTED_EVERY_MS: u64 = 60 * 60 * 1_000;
 
 /// What a push of a manifest gave.
 #[derive(Debug)]
@@ -149,6 +152,9 @@ impl Store {
                 if !is_held {
                     quota::check(txn, &rules, repo)?;
                 }
+                if is_partial {
+                    pulled::note(txn, repo, &digest, self.now_ms())?;
+                }
                 let change = if is_partial { Change::Copy } else { Change::Manifest };
                 changes.push(repo, change(digest, manifest.media_type.clone()));
                 for tag in pushed_tags {
@@ -163,19 +169,26 @@ impl Store {
         Ok(Pushed { digest, subject: manifest.subject })
     }
 
-    /// Finds a manifest, and leases it: a client that is told of it will not push it.
+    /// Finds a manifest, and leases it: a client that is told of it will not push it. Of a copy it is noted that it was
+    /// pulled.
     pub(crate) fn find_manifest(&self, repo: &RepoName, reference: &Reference) -> Result<Found> {
-        let (found, until_ms) = self.meta.read(|view| {
+        let (found, until_ms, pulled_ms) = self.meta.read(|view| {
             let found = find(view, repo, reference)?;
             let until_ms = leases::until_ms(view, &found.digest)?;
-            Ok((found, until_ms))
+            let pulled_ms = pulled::last_ms(view, repo, &found.digest)?;
+            Ok((found, until_ms, pulled_ms))
         })?;
-        if !self.is_lease_due(until_ms) {
+        let now_ms = self.now_ms();
+        let is_pull_due = pulled_ms.is_some_and(|ms| now_ms.saturating_sub(ms) >= PULL_NOTED_EVERY_MS);
+        if !self.is_lease_due(until_ms) && !is_pull_due {
             return Ok(found);
         }
         self.meta.write(Durable::Later, |txn| {
             let found = find(txn, repo, reference)?;
             leases::renew(txn, &found.digest, self.lease_until_ms())?;
+            if is_pull_due && pulled::last_ms(txn, repo, &found.digest)?.is_some() {
+                pulled::note(txn, repo, &found.digest, now_ms)?;
+            }
             Ok(found)
         })
     }

@@ -23,7 +23,7 @@ use crate::error::Result;
 use crate::journal::{Change, Contents};
 use crate::meta::database::Durable;
 use crate::meta::tables::{BLOBS, LINKS, MANIFESTS, View, repo_key, split_digest, split_repo};
-use crate::meta::{blobs, leases, manifests, tags};
+use crate::meta::{blobs, leases, manifests, pulled, tags};
 use crate::name::RepoName;
 use crate::store::Store;
 
@@ -119,6 +119,14 @@ impl Store {
     /// When the disk fails.
     pub fn purge_quarantine(&self) -> Result<(u64, u64)> {
         self.blobs.purge(u64::MAX)
+    }
+
+    /// Takes out of service what nobody needs any more, without waiting for the next collection.
+    pub(crate) fn collect_unneeded(&self) -> Result<()> {
+        self.collect_links()?;
+        let (_, bytes) = self.collect_files()?;
+        self.metrics.collected_bytes.add(bytes);
+        Ok(())
     }
 
     /// Writes a journal anew if that is worth while, or if its last lines belong to a transaction that failed.
@@ -335,8 +343,10 @@ fn contents(view: &impl View, repo: &RepoName) -> Result<Contents> {
         let (digest, _) = split_digest(&key[prefix.len()..])?;
         if let Some(row) = manifests::get(view, repo, &digest)? {
             contents.manifests.insert(digest, row.media_type);
-            // As when it came: it must not lead to a blob that the repository does not hold.
-            if !is_complete(view, repo, &digest)? {
+            // As when it came. One that lacks a blob is written as a copy, too: it must not lead to what the repository
+            // does not hold.
+            let is_copy = pulled::last_ms(view, repo, &digest)?.is_some();
+            if is_copy || !is_complete(view, repo, &digest)? {
                 contents.copies.insert(digest);
             }
         }

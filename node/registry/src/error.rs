@@ -203,6 +203,11 @@ impl RegistryError {
         }
     }
 
+    /// Whether it says that there is no room to keep something.
+    pub(crate) fn is_no_room(&self) -> bool {
+        matches!(self.innermost(), Self::QuotaExceeded { .. } | Self::SpaceLow { .. } | Self::DiskFull { .. })
+    }
+
     /// The HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {

@@ -1,7 +1,6 @@
 //! The readers of what strangers send and files hold, for trustnet-fuzz: each takes any bytes and panics when a promise is
 //! broken.
 
-use std::io;
 use std::path::Path;
 
 use ed25519_dalek::SigningKey;
@@ -9,7 +8,7 @@ use ed25519_dalek::SigningKey;
 pub use crate::access::fuzzing::authorization;
 use crate::access::{Action, Claims, RepoPattern, Scope, TagPattern, Terms, TrustedKey, issue, verify};
 use crate::digest::{Algorithm, Digest};
-use crate::files::FileHandle;
+use crate::files::InMemory;
 pub use crate::http::fuzzing::{headers, target};
 use crate::image::Document;
 use crate::journal::Change;
@@ -19,42 +18,15 @@ use crate::settings::Settings;
 use crate::target::Target;
 pub use crate::transfer::fuzzing::archive;
 
-/// A file that holds these bytes.
-#[derive(Debug)]
-struct Bytes(Vec<u8>);
-
-impl FileHandle for Bytes {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.len() as u64)
-    }
-
-    fn read_at(&self, buf: &mut [u8], off: u64) -> io::Result<()> {
-        let from = usize::try_from(off).ok().and_then(|off| self.0.get(off..));
-        let part = from.and_then(|from| from.get(..buf.len())).ok_or(io::ErrorKind::UnexpectedEof)?;
-        buf.copy_from_slice(part);
-        Ok(())
-    }
-
-    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
 /// A manifest, as it is pushed and as it is shown.
 ///
 /// # Panics
 /// When what is told of it to those who look for what is attached is no JSON.
 pub fn manifest(bytes: &[u8]) {
     let _ = Document::read(bytes);
-    let Ok(manifest) = Manifest::read(&Bytes(bytes.to_vec()), bytes.len() as u64, None) else { return };
+    let Ok(manifest) = Manifest::read(&InMemory(bytes.to_vec().into()), bytes.len() as u64, None) else {
+        return;
+    };
     let digest = Digest::of(Algorithm::Sha256, b"");
     if let Ok(text) = manifest.as_referrer(&digest, bytes.len() as u64) {
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");

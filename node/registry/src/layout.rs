@@ -16,6 +16,8 @@
 //! admin/socket                      where the operator's commands reach the process that serves
 //! tls/                              keys and certificates (see `tls` and `acme`, which write there by themselves)
 //! repositories/<name>/_journal      what was pushed to a repository, tagged and deleted (see `journal`)
+//! logs/access.log                   who asked for what (see `logs`); nothing is read from there
+//! logs/access.log.1                 the same, from before
 //! ```
 
 use crate::digest::{Algorithm, Digest};
@@ -39,6 +41,10 @@ pub(crate) const REPOSITORIES: &str = "repositories";
 pub(crate) const JOURNAL: &str = "_journal";
 /// What a journal is called while it is being written anew.
 pub(crate) const JOURNAL_NEW: &str = "_journal.new";
+pub(crate) const LOGS: &str = "logs";
+pub(crate) const ACCESS_LOG: &str = "logs/access.log";
+/// What the log is called once it is long enough.
+pub(crate) const ACCESS_LOG_OLD: &str = "logs/access.log.1";
 pub(crate) const PIECES_SUFFIX: &str = ".b3";
 pub(crate) const SESSION_SUFFIX: &str = ".session";
 

@@ -14,8 +14,10 @@
 //!       files        the only place that touches the disk; tests put one there that fails
 //!
 //!   collect, scrub, care     what the registry does by itself
+//!   evict                    copies of other registries that make way
 //!
 //!   settings                 one file that says who may do what (`access`) and what may be stored (`policy`)
+//!   logs                     who asked for what, written down for the operator
 //!   admin, transfer          what an operator does with it, serving or stopped: look, remove, import, export
 //!   service                  all of it, started and stopped
 //! ```
@@ -34,6 +36,7 @@ mod collect;
 mod content;
 mod digest;
 mod error;
+mod evict;
 mod files;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
@@ -43,6 +46,7 @@ mod ingest;
 mod journal;
 mod layout;
 pub mod limits;
+mod logs;
 mod manifest;
 mod meta;
 mod metrics;
@@ -74,6 +78,7 @@ pub use error::{Mismatch, RegistryError, Result};
 pub use files::{Entry, FileHandle, Files, OsFiles};
 pub use http::{Extras, Peer, Registry, serve, serve_tls, serve_tls_until, serve_until};
 pub use limits::Limits;
+pub use logs::{AccessLog, LogSection};
 pub use manifest::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 pub use meta::damaged::Damage;
 pub use name::{NameError, Reference, RepoName, Tag};

@@ -3,10 +3,10 @@
 //! Counters are atomics, so that counting costs a request nothing. What would have to be counted by looking (bytes in
 //! store, files in quarantine) is looked at when somebody asks, and not too often.
 
-use std::fmt::Write as _;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+mod text;
+
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::admin::PAGE;
@@ -16,6 +16,8 @@ use crate::meta::blobs;
 use crate::meta::damaged;
 use crate::meta::tables::{BLOBS, View, split_digest};
 use crate::store::Store;
+use crate::upstream::Pulls;
+use text::{Text, decimal};
 
 /// The answer's media type.
 pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -93,12 +95,16 @@ pub(crate) struct Metrics {
     pub(crate) connections_open: Count,
     collections: Count,
     collections_failed: Count,
-    collected_bytes: Count,
+    pub(crate) collected_bytes: Count,
     purged_bytes: Count,
     collection_ms: Count,
     pub(crate) scrubbed_files: Count,
     pub(crate) scrubbed_bytes: Count,
     pub(crate) scrubbed_damaged: Count,
+    /// Copies of upstreams that made way.
+    pub(crate) evicted: Count,
+    /// Lines that the access log dropped. Its own, too.
+    pub(crate) log_lost: Arc<Count>,
     looked: Mutex<Option<(u64, Looked)>>,
 }
 
@@ -120,6 +126,8 @@ impl Default for Metrics {
             scrubbed_files: Count::default(),
             scrubbed_bytes: Count::default(),
             scrubbed_damaged: Count::default(),
+            evicted: Count::default(),
+            log_lost: Arc::default(),
             looked: Mutex::default(),
         }
     }
@@ -160,40 +168,6 @@ impl Metrics {
     }
 }
 
-/// The text format in the making. Names and labels are ours; none needs to be escaped.
-#[derive(Default)]
-struct Text(String);
-
-impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a String cannot fail, here and below.
-        let _ = write!(
-            self.0,
-            "# HELP trustnet_registry_{name} {help}\n# TYPE trustnet_registry_{name} {kind}\n"
-        );
-    }
-
-    fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
-        let _ = writeln!(self.0, "trustnet_registry_{name}{labels} {value}");
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.family(name, "counter", help);
-        self.line(name, "", value);
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
-        self.family(name, "gauge", help);
-        self.line(name, "", value);
-    }
-}
-
-/// Thousandths or millionths as a decimal number.
-fn decimal(value: u64, unit: u64) -> String {
-    let digits = unit.ilog10() as usize;
-    format!("{}.{:0digits$}", value / unit, value % unit)
-}
-
 impl Store {
     /// What is looked at when somebody asks; what is known for a while already counts.
     fn look(&self) -> Result<Looked> {
@@ -227,15 +201,16 @@ impl Store {
         Ok(looked)
     }
 
-    /// Everything that is counted, in Prometheus' text format.
+    /// Everything that is counted, in Prometheus' text format; `pulls` is what the upstreams count.
     ///
     /// # Errors
     /// When the metadata or the disk fails.
-    pub fn metrics_text(&self) -> Result<String> {
+    pub fn metrics_text(&self, pulls: &Pulls) -> Result<String> {
         let (metrics, looked) = (&self.metrics, self.look()?);
         let mut text = Text::default();
         text.requests(metrics);
         text.durations(metrics);
+        text.pulls(pulls);
         text.counter("received_bytes_total", "Bytes received from clients.", metrics.received_bytes.get());
         text.counter("sent_bytes_total", "Bytes sent to clients.", metrics.sent_bytes.get());
         text.counter("connections_total", "Connections taken.", metrics.connections.get());
@@ -274,13 +249,23 @@ impl Store {
             "Files that scrubs found damaged.",
             metrics.scrubbed_damaged.get(),
         );
+        text.counter(
+            "upstream_evicted_manifests_total",
+            "Manifests kept of upstreams that made way.",
+            metrics.evicted.get(),
+        );
+        text.counter(
+            "access_log_lost_lines_total",
+            "Lines of the access log that were dropped.",
+            metrics.log_lost.get(),
+        );
         let (rounds, _) = self.scrub_due(0)?;
         text.counter("scrub_rounds_total", "Rounds of the scrub that ended, over all starts.", rounds);
         if let Some((free, all)) = crate::space::of(&self.directory()) {
             text.gauge("disk_free_bytes", "Bytes of the file system that can still be written.", free);
             text.gauge("disk_size_bytes", "Bytes of the file system.", all);
         }
-        Ok(text.0)
+        Ok(text.into_string())
     }
 }
 
@@ -320,6 +305,22 @@ impl Text {
             self.line(&format!("{name}_count"), &labels, count);
         }
     }
+
+    fn pulls(&mut self, pulls: &Pulls) {
+        let name = "upstream_pulls_total";
+        self.family(name, "counter", "Pulls of what is kept of upstreams, by what came of them.");
+        let outcomes = [
+            ("hit", pulls.hits),
+            ("fetched", pulls.fetched),
+            ("stale", pulls.stale),
+            ("passed", pulls.passed),
+            ("failed", pulls.failed),
+        ];
+        for (outcome, count) in outcomes {
+            self.line(name, &format!(r#"{{outcome="{outcome}"}}"#), count);
+        }
+        self.counter("upstream_received_bytes_total", "Bytes received from upstreams.", pulls.received_bytes);
+    }
 }
 
 #[cfg(test)]
@@ -344,15 +345,31 @@ mod tests {
             r#"request_duration_seconds_sum{route="blob"} 90.000900"#,
             r#"request_duration_seconds_bucket{route="other",le="0.005"} 1"#,
         ] {
-            assert!(text.0.contains(&format!("trustnet_registry_{line}\n")), "{line} in {}", text.0);
+            assert!(
+                text.as_str().contains(&format!("trustnet_registry_{line}\n")),
+                "{line} in {}",
+                text.as_str()
+            );
         }
     }
 
     #[test]
-    fn decimals_keep_their_zeros() {
-        assert_eq!(
-            (decimal(0, 1_000), decimal(1_050, 1_000), decimal(2, 1_000_000)),
-            ("0.000".into(), "1.050".into(), "0.000002".into())
-        );
+    fn every_outcome_of_a_pull_is_told_also_before_the_first() {
+        let mut text = Text::default();
+        text.pulls(&Pulls { hits: 7, received_bytes: 1 << 40, ..Pulls::default() });
+        for line in [
+            r#"upstream_pulls_total{outcome="hit"} 7"#,
+            r#"upstream_pulls_total{outcome="fetched"} 0"#,
+            r#"upstream_pulls_total{outcome="stale"} 0"#,
+            r#"upstream_pulls_total{outcome="passed"} 0"#,
+            r#"upstream_pulls_total{outcome="failed"} 0"#,
+            "upstream_received_bytes_total 1099511627776",
+        ] {
+            assert!(
+                text.as_str().contains(&format!("trustnet_registry_{line}\n")),
+                "{line} in {}",
+                text.as_str()
+            );
+        }
     }
 }

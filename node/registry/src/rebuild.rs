@@ -11,7 +11,7 @@ use crate::journal::Journals;
 use crate::manifest::Manifest;
 use crate::meta::damaged::{self, Damage};
 use crate::meta::database::{Durable, Meta};
-use crate::meta::{blobs as blob_rows, leases, manifests, tags, usage};
+use crate::meta::{blobs as blob_rows, leases, manifests, pulled, tags, usage};
 use crate::name::RepoName;
 
 /// Rows put in by one transaction.
@@ -50,12 +50,29 @@ pub(crate) fn rebuild(meta: &Meta, blobs: &Blobs, journals: &Journals) -> Result
         if found.len() >= ROWS_PER_TRANSACTION { flush(&mut found) } else { Ok(()) }
     })?;
     flush(&mut found)?;
-    meta.write(Durable::Later, usage::begin)?;
+    meta.write(Durable::Later, |txn| usage::begin(txn).and_then(|()| pulled::begin(txn)))?;
     for repo in journals.repositories()? {
         report.repositories += 1;
         add_repository(meta, blobs, journals, &repo, &mut report)?;
     }
     Ok(report)
+}
+
+/// Notes which manifests are copies of an upstream's, as the journals say, in metadata of an earlier version. They count
+/// as pulled at `now_ms`.
+pub(crate) fn find_copies(meta: &Meta, journals: &Journals, now_ms: u64) -> Result<()> {
+    for repo in journals.repositories()? {
+        let copies = journals.replay(&repo)?.contents.copies;
+        meta.write(Durable::Later, |txn| {
+            for digest in &copies {
+                if manifests::get(txn, &repo, digest)?.is_some() {
+                    pulled::note(txn, &repo, digest, now_ms)?;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    meta.write(Durable::Now, pulled::begin)
 }
 
 fn add_repository(
@@ -100,7 +117,8 @@ fn add_repository(
                     report.links += u64::from(blob_rows::link(txn, repo, &needed.digest)?);
                 }
             }
-            manifests::insert(txn, repo, digest, (&manifest, len, 0))
+            manifests::insert(txn, repo, digest, (&manifest, len, 0))?;
+            if contents.copies.contains(digest) { pulled::note(txn, repo, digest, 0) } else { Ok(()) }
         })?;
         report.manifests += 1;
     }

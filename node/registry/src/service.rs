@@ -17,6 +17,7 @@ use crate::error::{RegistryError, Result};
 use crate::files::OsFiles;
 use crate::http::{Extras, Registry, serve_metrics, serve_tls_until, serve_until};
 use crate::limits::Limits;
+use crate::logs::AccessLog;
 use crate::settings::{LiveSettings, Settings, SettingsError};
 use crate::store::{Options, Store};
 use crate::tls::{Certificates, Keeper, TlsError, TlsSettings, now_seconds};
@@ -108,6 +109,7 @@ pub struct Running {
     beside: Vec<Aborted>,
     admin: Option<AdminServer>,
     care: Care,
+    log: Option<Arc<AccessLog>>,
 }
 
 /// A task that ends when this is dropped.
@@ -202,11 +204,17 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     let admin = AdminServer::start(&store, &setup.directory)
         .inspect_err(|error| tracing::warn!(%error, "commands cannot reach this registry while it serves"))
         .ok();
-    let care = Care::start(Arc::clone(&store), setup.plan)
-        .map_err(|error| RegistryError::io("start", "a thread", error))?;
+    let no_thread = |error| RegistryError::io("start", "a thread", error);
+    let care = Care::start(Arc::clone(&store), setup.plan).map_err(no_thread)?;
     let limits = live.now().limits.apply(&Limits::default());
     let challenges = certified.as_ref().and_then(|certified| certified.challenges.clone());
-    let extras = Extras { settings: live, upstreams, challenges: challenges.clone() };
+    let log = settings.log.access.then(|| AccessLog::start(&store)).transpose().map_err(no_thread)?;
+    let extras = Extras {
+        settings: live,
+        upstreams: Arc::clone(&upstreams),
+        challenges: challenges.clone(),
+        log: log.clone(),
+    };
     let registry = Registry::with(Arc::clone(&store), limits.clone(), extras);
     let (tls_address, metrics_address) = (
         tls_listener.as_ref().map(|(_, address)| *address),
@@ -217,7 +225,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     if let Some((listener, _)) = metrics_listener {
         let store = Arc::clone(&store);
         beside.push(Aborted(tokio::spawn(async move {
-            tell("the metrics are no longer told", serve_metrics(listener, store).await);
+            tell("the metrics are no longer told", serve_metrics(listener, store, upstreams).await);
         })));
     }
     if let (Some((listener, _)), Some(challenges)) = (acme_listener, challenges) {
@@ -242,7 +250,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
             tell("the registry no longer serves TLS", served);
         }));
     }
-    Ok(Running { address, tls_address, metrics_address, store, stop, serving, beside, admin, care })
+    Ok(Running { address, tls_address, metrics_address, store, stop, serving, beside, admin, care, log })
 }
 
 impl Running {
@@ -268,7 +276,7 @@ impl Running {
 
     /// Takes no more connections, lets requests that run end within their grace, and closes the store.
     pub async fn stop(self) {
-        let Self { stop, serving, beside, admin, care, store, .. } = self;
+        let Self { stop, serving, beside, admin, care, log, store, .. } = self;
         drop(beside);
         // It has ended by itself if nobody listens.
         let _ = stop.send(true);
@@ -278,9 +286,13 @@ impl Running {
         if let Some(admin) = admin {
             admin.stop().await;
         }
-        // Joins a thread that may be in the middle of a file.
+        // Joins threads that may be in the middle of a file.
         let closed = tokio::task::spawn_blocking(move || {
             drop(care);
+            // Requests that did not end in time may hold it yet.
+            if let Some(log) = log {
+                log.stop();
+            }
             drop(store);
         });
         let _ = closed.await;

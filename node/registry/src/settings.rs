@@ -18,6 +18,7 @@ pub use live::LiveSettings;
 pub use size::Size;
 
 use crate::access::{Access, AccessSection, KeySection, Mistake, RuleSection, UserSection};
+use crate::logs::LogSection;
 use crate::policy::{ImmutableSection, QuotaSection, RetentionSection, StorageRules, StorageSection};
 use crate::tls::TlsSettings;
 use crate::upstream::UpstreamSettings;
@@ -73,6 +74,8 @@ pub struct Settings {
     pub immutable: Vec<ImmutableSection>,
     /// How much clients may ask for.
     pub limits: LimitsSection,
+    /// What is written down of requests; read when the registry starts.
+    pub log: LogSection,
     /// How connections are encrypted; read when the registry starts.
     pub tls: TlsSettings,
     /// Registries that this one keeps copies of; read when the registry starts.

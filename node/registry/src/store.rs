@@ -17,17 +17,17 @@ use redb::WriteTransaction;
 
 use crate::blobs::Blobs;
 use crate::error::{RegistryError, Result};
+use crate::evict::Eviction;
 use crate::files::Files;
 use crate::ingest::Complete;
 use crate::journal::{Change, Journals};
 use crate::layout;
 use crate::meta::database::{Durable, Meta, is_damage};
-use crate::meta::leases;
-use crate::meta::usage;
+use crate::meta::{leases, pulled, usage};
 use crate::metrics::Metrics;
 use crate::name::RepoName;
 use crate::policy::StorageRules;
-use crate::rebuild::{Rebuilt, rebuild};
+use crate::rebuild::{Rebuilt, find_copies, rebuild};
 use crate::settings::LiveSettings;
 use crate::uploads::Uploads;
 use crate::uptime::{Clock, SystemClock, Uptime};
@@ -78,6 +78,8 @@ pub struct Store {
     pub(crate) files: Arc<dyn Files>,
     /// What may be stored; nothing is forbidden before somebody says so.
     settings: RwLock<Option<Arc<LiveSettings>>>,
+    /// By what copies of upstreams make way.
+    pub(crate) eviction: Eviction,
     /// Until when nothing is collected, in milliseconds: leases from before a crash may be lost.
     grace: Mutex<Grace>,
     suspects: Mutex<BTreeSet<RepoName>>,
@@ -140,6 +142,9 @@ impl Store {
             meta.write(Durable::Now, usage::count)?;
         }
         let base_ms = meta.read(leases::noted_time_ms)?;
+        if !meta.read(pulled::is_known)? {
+            find_copies(&meta, &journals, base_ms)?;
+        }
         let uptime = Uptime::new(base_ms, Arc::clone(&options.clock));
         let lease_ms = millis(options.lease);
         let uploads = Uploads::open(
@@ -163,6 +168,7 @@ impl Store {
             placed,
             files: Arc::clone(files),
             settings: RwLock::default(),
+            eviction: Eviction::default(),
             grace,
             suspects: Mutex::default(),
             rebuilt,

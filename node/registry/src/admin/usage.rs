@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::PAGE;
 use super::list::held;
 use crate::error::Result;
+use crate::logs::log_bytes;
 use crate::meta::tables::{BLOBS, View, split_digest};
 use crate::meta::{blobs, damaged};
 use crate::name::RepoName;
@@ -46,6 +47,9 @@ pub struct Usage {
     pub damaged: u64,
     /// The metadata's file, in bytes.
     pub metadata_bytes: u64,
+    /// The access log, in bytes.
+    #[serde(default)]
+    pub log_bytes: u64,
     /// Bytes of the file system that can still be written; `None` if it does not say.
     pub free_bytes: Option<u64>,
     /// Bytes of the file system.
@@ -99,6 +103,7 @@ impl Store {
         (usage.quarantine_files, usage.quarantine_bytes) = self.blobs.quarantined()?;
         (usage.uploads, usage.upload_bytes) = self.uploads.open_bytes();
         usage.metadata_bytes = self.blobs.file_bytes(crate::layout::METADATA)?;
+        usage.log_bytes = log_bytes(&self.blobs)?;
         if let Some((free, all)) = crate::space::of(&self.directory()) {
             (usage.free_bytes, usage.disk_bytes) = (Some(free), Some(all));
         }

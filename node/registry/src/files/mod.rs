@@ -3,6 +3,7 @@
 //!
 //! Names are relative to the registry's directory, parts joined by `/`; the empty name is the directory itself.
 
+mod in_memory;
 mod os;
 mod redb_file;
 
@@ -11,6 +12,7 @@ use std::fmt::Debug;
 use std::io;
 
 pub use crate::policy::Space;
+pub(crate) use in_memory::InMemory;
 pub use os::OsFiles;
 pub(crate) use redb_file::RedbFile;
 
@@ -139,6 +141,14 @@ pub trait Files: Debug + Send + Sync + 'static {
 
     /// The full path of `name`, for messages.
     fn describe(&self, name: &str) -> String;
+}
+
+/// Whether a text of `len` bytes ends with the end of a line, as one that a crash or a full disk cut short does not.
+pub(crate) fn ends_line(file: &dyn FileHandle, len: u64) -> io::Result<bool> {
+    let Some(at) = len.checked_sub(1) else { return Ok(true) };
+    let mut last = [0];
+    file.read_at(&mut last, at)?;
+    Ok(last == *b"\n")
 }
 
 /// The folder that `name` stands in.

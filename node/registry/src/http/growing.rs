@@ -1,17 +1,14 @@
-//! The body of an answer that is still being fetched: what has arrived in the file goes out, the last byte only when all
-//! of it is verified and kept. A client of content that turns out wrong sees the connection break, never a whole body.
+//! An answer that is still being fetched: what has arrived in the file goes out, the last byte only when all of it is
+//! verified and kept. A client of content that turns out wrong sees the connection break, never a whole body.
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
+use super::parts::Parts;
 use crate::files::FileHandle;
 use crate::limits::READ_BYTES;
 use crate::upstream::Progress;
@@ -19,16 +16,19 @@ use crate::upstream::Progress;
 /// Bytes that are held back until the content is verified.
 const HELD_BACK_BYTES: u64 = 1;
 
-struct Reader {
+/// A file that grows, read as far as it has.
+pub(super) struct Growing {
     file: Arc<dyn FileHandle>,
     progress: watch::Receiver<Progress>,
     /// The next byte to be read.
     offset: u64,
 }
 
-type Part = Pin<Box<dyn Future<Output = (Reader, io::Result<Option<Bytes>>)> + Send>>;
+impl Growing {
+    pub(super) fn new(file: Arc<dyn FileHandle>, progress: watch::Receiver<Progress>) -> Self {
+        Self { file, progress, offset: 0 }
+    }
 
-impl Reader {
     /// Up to where the file may be read, once that is further than before; and whether that is its end.
     async fn readable(&mut self) -> io::Result<(u64, bool)> {
         let offset = self.offset;
@@ -45,8 +45,10 @@ impl Reader {
             Progress::Asking => Err(io::ErrorKind::InvalidData.into()),
         }
     }
+}
 
-    async fn part(&mut self) -> io::Result<Option<Bytes>> {
+impl Parts for Growing {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
         let (end, is_all) = self.readable().await?;
         if is_all && self.offset >= end {
             return Ok(None);
@@ -61,63 +63,5 @@ impl Reader {
         let part = read.await.map_err(io::Error::other)??;
         self.offset += len;
         Ok(Some(part))
-    }
-
-    fn next(mut self) -> Part {
-        Box::pin(async move {
-            let part = self.part().await;
-            (self, part)
-        })
-    }
-}
-
-/// A file that grows, on its way to a client.
-pub(super) struct GrowingBody {
-    part: Option<Part>,
-    /// Bytes that the client was not given yet, if it is known how many there will be.
-    left: Option<u64>,
-    /// Its place among the downloads.
-    _place: OwnedSemaphorePermit,
-}
-
-impl GrowingBody {
-    pub(super) fn new(
-        file: Arc<dyn FileHandle>,
-        len: Option<u64>,
-        progress: watch::Receiver<Progress>,
-        place: OwnedSemaphorePermit,
-    ) -> Self {
-        let part = Reader { file, progress, offset: 0 }.next();
-        Self { part: Some(part), left: len, _place: place }
-    }
-}
-
-impl Body for GrowingBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Some(part) = &mut self.part else { return Poll::Ready(None) };
-        let (reader, part) = ready!(part.as_mut().poll(context));
-        self.part = None;
-        let Some(bytes) = part.transpose() else { return Poll::Ready(None) };
-        if let Ok(bytes) = &bytes {
-            if let Some(left) = &mut self.left {
-                *left = left.saturating_sub(bytes.len() as u64);
-            }
-            self.part = Some(reader.next());
-        }
-        Poll::Ready(Some(bytes.map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == Some(0) || self.part.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -23,6 +23,7 @@ use crate::access::{Caller, Gate};
 use crate::acme::{self, Challenges};
 use crate::error::{RegistryError, Result};
 use crate::limits::Limits;
+use crate::logs::AccessLog;
 use crate::settings::LiveSettings;
 use crate::store::Store;
 use crate::upstream::Upstreams;
@@ -37,6 +38,7 @@ pub struct Registry {
     pub(super) gate: Gate,
     pub(super) upstreams: Arc<Upstreams>,
     challenges: Option<Arc<Challenges>>,
+    pub(super) log: Option<Arc<AccessLog>>,
     uploads: Arc<Semaphore>,
     /// One at a time: what hashes a whole file keeps a thread for as long as that takes, and there are few.
     pub(super) long_hashes: Arc<Semaphore>,
@@ -52,12 +54,14 @@ pub struct Extras {
     pub upstreams: Arc<Upstreams>,
     /// Answers to the challenges of a public certificate authority.
     pub challenges: Option<Arc<Challenges>>,
+    /// Where requests are written down.
+    pub log: Option<Arc<AccessLog>>,
 }
 
 impl Default for Extras {
     /// Everybody may do everything, and there is nothing else.
     fn default() -> Self {
-        Self { settings: LiveSettings::open(), upstreams: Arc::default(), challenges: None }
+        Self { settings: LiveSettings::open(), upstreams: Arc::default(), challenges: None, log: None }
     }
 }
 
@@ -70,8 +74,9 @@ impl Registry {
 
     /// Serves `store` within `limits`, with what else it has: its settings govern the store from now on.
     pub fn with(store: Arc<Store>, limits: Limits, extras: Extras) -> Arc<Self> {
-        let Extras { settings, upstreams, challenges } = extras;
+        let Extras { settings, upstreams, challenges, log } = extras;
         store.govern(Arc::clone(&settings));
+        store.evict_by(upstreams.keeping());
         let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
         let (uploads, downloads) = (places(limits.max_uploads), places(limits.max_downloads));
         let connections = Places::new(limits.max_connections, limits.max_connections_per_address);
@@ -83,6 +88,7 @@ impl Registry {
             gate,
             upstreams,
             challenges,
+            log,
             uploads,
             long_hashes,
             downloads,

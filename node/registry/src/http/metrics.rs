@@ -20,6 +20,7 @@ use super::respond::{Answer, refusal};
 use crate::error::RegistryError;
 use crate::metrics::MEDIA_TYPE;
 use crate::store::Store;
+use crate::upstream::Upstreams;
 
 /// Connections at once.
 const MAX_CONNECTIONS: usize = 4;
@@ -32,14 +33,22 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// hyper takes no smaller buffer.
 const BUFFER_BYTES: usize = 8 * 1024;
 
-async fn answer(State(store): State<Arc<Store>>, request: Request) -> Response {
+/// Whose counters are told.
+#[derive(Clone)]
+struct Counting {
+    store: Arc<Store>,
+    upstreams: Arc<Upstreams>,
+}
+
+async fn answer(State(counting): State<Counting>, request: Request) -> Response {
     if request.uri().path() != "/metrics" {
         return refusal(&RegistryError::NotFound);
     }
     if request.method() != Method::GET {
         return refusal(&RegistryError::Unsupported { allow: "GET" });
     }
-    let text = spawn_blocking(move || store.metrics_text()).await;
+    let Counting { store, upstreams } = counting;
+    let text = spawn_blocking(move || store.metrics_text(&upstreams.pulls())).await;
     match text.map_err(|_| RegistryError::Interrupted).and_then(|text| text) {
         Ok(text) => Answer::new(StatusCode::OK).text(MEDIA_TYPE, text),
         Err(error) => {
@@ -49,9 +58,14 @@ async fn answer(State(store): State<Arc<Store>>, request: Request) -> Response {
     }
 }
 
-/// Tells what `store` counts, until the task is dropped.
-pub(crate) async fn serve_metrics(listener: TcpListener, store: Arc<Store>) -> io::Result<()> {
-    let service = TowerToHyperService::new(Router::new().fallback(answer).with_state(store));
+/// Tells what `store` and `upstreams` count, until the task is dropped.
+pub(crate) async fn serve_metrics(
+    listener: TcpListener,
+    store: Arc<Store>,
+    upstreams: Arc<Upstreams>,
+) -> io::Result<()> {
+    let counting = Counting { store, upstreams };
+    let service = TowerToHyperService::new(Router::new().fallback(answer).with_state(counting));
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(BUFFER_BYTES);

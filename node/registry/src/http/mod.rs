@@ -4,6 +4,7 @@ mod blobs;
 mod body;
 mod chunk;
 mod connection;
+mod fetch;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod growing;
@@ -12,6 +13,8 @@ mod lists;
 mod manifests;
 mod metrics;
 mod observe;
+mod parts;
+mod pass;
 mod peer;
 mod pull;
 mod query;

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::Response;
 
 use super::handler::{Registry, handle};
+use super::peer::Peer;
 use super::respond::CONTENT_DIGEST;
 use crate::access::Caller;
+use crate::logs::Record;
 
 /// What kind of address a path is, for those who count. Names of repositories do not matter here.
 fn kind(path: &str) -> &'static str {
@@ -32,18 +34,37 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
+/// Whether a request belongs in the access log: what clients of images ask for.
+fn is_recorded(path: &str) -> bool {
+    path == "/token" || path == "/v2" || path.starts_with("/v2/")
+}
+
+/// The access log's line of a request, as far as it can be written before the answer.
+fn begin_record(request: &Request) -> Record {
+    let client = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
+    let agent = request.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    Record::begin(client, request.method().as_str(), request.uri().path(), agent)
+}
+
 /// Answers a request, counts it, and writes a line of it. The query is left out: it may hold what is not to be told.
 pub(super) async fn observe(State(registry): State<Arc<Registry>>, request: Request) -> Response {
     let begun = Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let sent_bytes = text(request.headers(), &header::CONTENT_LENGTH).to_owned();
     let metrics = Arc::clone(&registry.store);
+    let log = registry.log.clone().filter(|_| is_recorded(&path));
+    let record = log.map(|log| (log, begin_record(&request)));
     let response = handle(State(registry), request).await;
     let (status, duration) = (response.status().as_u16(), begun.elapsed());
     metrics.metrics.request(method.as_str(), kind(&path), status, duration);
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let who = response.extensions().get::<Caller>().map(ToString::to_string).unwrap_or_default();
     let digest = text(response.headers(), &CONTENT_DIGEST);
+    if let Some((log, mut record)) = record {
+        let bytes = text(response.headers(), &header::CONTENT_LENGTH).parse().ok();
+        record.end(&who, status, bytes, duration);
+        log.record(record);
+    }
     // What changes something, once it is done: chunks of uploads on their way are not worth a line.
     let is_change = status == 201 || (method == Method::DELETE && status < 300);
     if is_change {
@@ -56,7 +77,7 @@ pub(super) async fn observe(State(registry): State<Arc<Registry>>, request: Requ
 
 #[cfg(test)]
 mod tests {
-    use super::kind;
+    use super::{is_recorded, kind};
 
     #[test]
     fn paths_have_a_kind_whatever_their_repository_is_called() {
@@ -75,6 +96,16 @@ mod tests {
         ];
         for (path, expected) in cases {
             assert_eq!(kind(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_no_client_of_images_asks_for_is_not_recorded() {
+        for path in ["/v2", "/v2/", "/v2/a/blobs/uploads/", "/token", "/v2/nonsense"] {
+            assert!(is_recorded(path), "{path}");
+        }
+        for path in ["/health", "/", "", "/v1/", "/v20", "/tokens", "/.well-known/acme-challenge/x"] {
+            assert!(!is_recorded(path), "{path}");
         }
     }
 }

@@ -38,7 +38,8 @@ pub(super) struct Terms<'a> {
     pub(super) takeover: Option<&'a Notify>,
 }
 
-async fn next(body: &mut Body) -> Option<Result<Bytes>> {
+/// The next part of a body; `None` at its end.
+pub(super) async fn next(body: &mut Body) -> Option<Result<Bytes>> {
     loop {
         match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await? {
             Err(_) => return Some(Err(RegistryError::BodyBroken)),

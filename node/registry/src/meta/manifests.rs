@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blobs::{self, Kind};
 use super::tables::{MANIFESTS, NEEDED, NEEDS, REFERRERS, View, key, put, remove, split_digest};
-use super::tags;
+use super::{pulled, tags};
 use crate::digest::Digest;
 use crate::error::{RegistryError, Result};
 use crate::manifest::Manifest;
@@ -42,7 +42,7 @@ pub(crate) fn get(view: &impl View, repo: &RepoName, digest: &Digest) -> Result<
     view.get(MANIFESTS, &key(repo, &[&digest.key()]))?.map(|value| decode(&value)).transpose()
 }
 
-/// Makes `repo` hold a manifest of `len` bytes, whose file is in place.
+/// Makes `repo` hold a manifest of `len` bytes, whose file is in place. It is no copy before that is noted.
 pub(crate) fn insert(
     txn: &WriteTransaction,
     repo: &RepoName,
@@ -53,6 +53,7 @@ pub(crate) fn insert(
     let subject = manifest.subject.map(|subject| subject.to_string());
     let row = ManifestRow { media_type: manifest.media_type.clone(), pushed_ms: now_ms, subject };
     put(txn, MANIFESTS, &key(repo, &[&own]), &encode(&row)?)?;
+    pulled::forget(txn, repo, digest)?;
     blobs::hold(txn, digest, Kind::Manifest, repo)?;
     {
         let (mut needs, mut needed) = (txn.open_table(NEEDS)?, txn.open_table(NEEDED)?);
@@ -84,6 +85,7 @@ pub(crate) fn delete(txn: &WriteTransaction, repo: &RepoName, digest: &Digest) -
     if let Some(subject) = row.subject.and_then(|subject| subject.parse::<Digest>().ok()) {
         remove(txn, REFERRERS, &key(repo, &[&subject.key(), &own]))?;
     }
+    pulled::forget(txn, repo, digest)?;
     blobs::release(txn, digest, Kind::Manifest, repo)?;
     remove(txn, MANIFESTS, &key(repo, &[&own]))
 }

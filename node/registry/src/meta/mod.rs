@@ -16,7 +16,8 @@
 //! | `leases` | digest | registry time until which it must not be collected, in milliseconds |
 //! | `damaged` | digest | [`Damage`](damaged::Damage): a file that was found damaged, and is out of service |
 //! | `usage` | repo | how many bytes it holds, each of its blobs and manifests counted once |
-//! | `state` | name | registry time, cursor of the scrub, how many bytes are stored |
+//! | `pulled` | repo, digest | the manifest is an upstream's copy; the registry time of its last pull, in milliseconds |
+//! | `state` | name | registry time, cursor of the scrub, how many bytes are stored, whether copies are known |
 //!
 //! Uploads are not here: what there is to know of one is its file's length and its repository, and both stand in
 //! `uploads/` without a flush.
@@ -26,6 +27,7 @@ pub(crate) mod damaged;
 pub(crate) mod database;
 pub(crate) mod leases;
 pub(crate) mod manifests;
+pub(crate) mod pulled;
 pub(crate) mod tables;
 pub(crate) mod tags;
 pub(crate) mod usage;

@@ -23,10 +23,13 @@ pub(crate) const REFERRERS: Definition = TableDefinition::new("referrers");
 pub(crate) const LEASES: Definition = TableDefinition::new("leases");
 pub(crate) const DAMAGED: Definition = TableDefinition::new("damaged");
 pub(crate) const USAGE: Definition = TableDefinition::new("usage");
+pub(crate) const PULLED: Definition = TableDefinition::new("pulled");
 pub(crate) const STATE: Definition = TableDefinition::new("state");
 
-pub(crate) const ALL: [Definition; 13] =
-    [BLOBS, LINKS, HOLDERS, MANIFESTS, NEEDS, NEEDED, TAGS, TAGGED, REFERRERS, LEASES, DAMAGED, USAGE, STATE];
+pub(crate) const ALL: [Definition; 14] = [
+    BLOBS, LINKS, HOLDERS, MANIFESTS, NEEDS, NEEDED, TAGS, TAGGED, REFERRERS, LEASES, DAMAGED, USAGE, PULLED,
+    STATE,
+];
 
 /// Is given rows, keys and values, until it says `false`.
 pub(crate) type Each<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<bool>;

@@ -51,6 +51,19 @@ impl Store {
             None => Ok(()),
         }
     }
+
+    /// By how much `bytes` more would leave too little space. What is in quarantine counts as free: it makes way by itself,
+    /// and nothing else has to for the same bytes.
+    pub(crate) fn space_excess(&self, bytes: u64) -> Result<u64> {
+        let rules = self.rules();
+        if rules.min_free_bytes == 0 && rules.min_free_percent == 0 {
+            return Ok(0);
+        }
+        let Some(space) = self.space()? else { return Ok(0) };
+        let (_, quarantined) = self.blobs.quarantined()?;
+        let wanted = rules.floor(space.total).saturating_add(bytes);
+        Ok(wanted.saturating_sub(space.free.saturating_add(quarantined)))
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What may be stored: how much, for how long, and what never changes.
 //!
 //! The store asks here before it takes anything, and again in the transaction that says that it has. `section` is what
-//! the settings say; `quota`, `floor`, `immutable` and `retention` are one rule each.
+//! the settings say; `quota`, `floor`, `immutable` and `retention` are one rule each. `eviction` decides about copies of
+//! upstreams.
 
+pub(crate) mod eviction;
 mod floor;
 pub(crate) mod immutable;
 pub(crate) mod quota;
@@ -15,6 +17,9 @@ pub use section::{ImmutableSection, QuotaSection, RetentionSection, StorageSecti
 
 use crate::access::{Mistake, RepoPattern, TagPattern};
 use crate::name::{RepoName, Tag};
+
+/// A day, in milliseconds.
+pub(crate) const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Most quotas, rules of retention, or rules of immutable tags.
 const MAX_RULES: usize = 1_000;

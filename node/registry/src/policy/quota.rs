@@ -98,6 +98,19 @@ impl Store {
         }))
     }
 
+    /// The limits that a repository is under: which repositories share each, and by how much `bytes` more would go beyond
+    /// it.
+    pub(crate) fn quota_excesses(&self, repo: &RepoName, bytes: u64) -> Result<Vec<(RepoPattern, u64)>> {
+        let rules = self.rules();
+        let limits = self.meta.read(|view| limits(view, &rules, repo))?;
+        let excess = |Limit { used, max, repositories, .. }| {
+            let open = self.uploads.open_bytes_of(|session| repositories.matches(&session.repo));
+            let excess = used.saturating_add(open).saturating_add(bytes).saturating_sub(max);
+            (repositories, excess)
+        };
+        Ok(limits.into_iter().map(excess).collect())
+    }
+
     /// How many bytes are stored, each file counted once.
     ///
     /// # Errors

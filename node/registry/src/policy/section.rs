@@ -5,11 +5,9 @@ use std::num::NonZeroU32;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Retention;
+use super::{DAY_MS, Retention};
 use crate::access::{Mistake, RepoPattern, TagPattern};
 use crate::settings::Size;
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// `[storage]`
 #[derive(Clone, Debug, Deserialize)]

@@ -38,6 +38,8 @@ fn mistakes_get_their_line_and_what_to_do() {
         ("[[quota]]\nrepositories = \"a\"", 1, "max"),
         ("[[retention]]\nrepositories = [\"*\"]", 2, "keep_newest"),
         ("[[retention]]\nrepositories = [\"*\"]\nkeep_newest = 0", 3, "nonzero"),
+        ("[[upstream]]\nprefix = \"a\"\nurl = \"https://a\"\nkeep_days = 0", 4, "nonzero"),
+        ("[[upstream]]\nprefix = \"a\"\nurl = \"https://a\"\nmax = \"lots\"", 4, "10 GB"),
         ("[limits]\nburst = -1", 2, "-1"),
         ("[limits]\nburst = 1\nburst = 2", 3, "duplicate"),
         ("\n\n[limits", 3, "]"),
@@ -102,8 +104,22 @@ fn every_setting_of_the_example_is_a_real_one() {
         ("quota", &["max", "repositories"]),
         ("retention", &["keep_days", "keep_newest", "repositories", "tags"]),
         ("immutable", &["repositories", "tags"]),
+        ("log", &["access"]),
         ("tls", &["acme", "listen", "names"]),
-        ("upstream", &["ca", "namespaces", "password_file", "prefix", "refresh_seconds", "url", "username"]),
+        (
+            "upstream",
+            &[
+                "ca",
+                "keep_days",
+                "max",
+                "namespaces",
+                "password_file",
+                "prefix",
+                "refresh_seconds",
+                "url",
+                "username",
+            ],
+        ),
         (
             "limits",
             &[
@@ -120,6 +136,7 @@ fn every_setting_of_the_example_is_a_real_one() {
         assert_eq!(names(section), expected, "{section}");
     }
     assert!(settings.tls.acme.as_ref().is_some_and(|acme| acme.check().is_ok()));
+    assert!(settings.log.access && Settings::default().log.access);
     assert!(!settings.user.is_empty() && !settings.rule.is_empty() && settings.limits.connections.is_some());
 }
 

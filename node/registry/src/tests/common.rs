@@ -104,6 +104,17 @@ pub(super) fn push_manifest(
     result
 }
 
+/// Keeps a manifest as a pull from an upstream does.
+pub(super) fn keep_manifest(store: &Store, to: &RepoName, text: &str, tag: Option<&Tag>) -> Result<()> {
+    let id = UploadId::random().unwrap();
+    let mut ingest = store.uploads.scratch(id, Algorithm::Sha256)?;
+    let result = ingest
+        .append(&[Bytes::copy_from_slice(text.as_bytes())])
+        .and_then(|()| store.keep_manifest(to, ingest, (None, tag), None));
+    store.uploads.remove_files(id);
+    result
+}
+
 fn descriptor(kind: &str, content: &[u8]) -> String {
     format!(r#"{{"mediaType":"{kind}","digest":"{}","size":{}}}"#, sha256(content), content.len())
 }

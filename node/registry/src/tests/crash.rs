@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 
 use super::common::{
-    Hand, LEASE, content, has_blob, image, manifest, open, options, push_blob, push_manifest, repo, sha256,
-    tag, tagged,
+    Hand, LEASE, content, has_blob, image, keep_manifest, manifest, open, options, push_blob, push_manifest,
+    repo, sha256, tag, tagged,
 };
 use super::memory::{Fault, Memory, Restart};
 use crate::collect::Policy;
@@ -226,4 +226,46 @@ fn the_registry_outlives_a_fault_without_a_restart() {
             break;
         }
     }
+}
+
+/// The line of a copy's blob is never flushed. Whoever relied on it has lines of their own, which are.
+#[test]
+fn what_relied_on_a_copy_outlives_the_power_and_the_metadata() {
+    let (config, layer) = (content(1, 200), content(2, 3_000));
+    let (copy, own, text) = (repo("up/a"), repo("own"), image(&config, &[&layer], None));
+    let live = |memory: &Memory| -> Result<bool> {
+        let store = open(memory, &Hand::default())?;
+        keep_manifest(&store, &copy, &text, Some(&tag("v1")))?;
+        for blob in [&config, &layer] {
+            push_blob(&store, &copy, blob)?;
+            assert!(store.mount_blob(&own, &sha256(blob), Some(&copy), &|_| true)?);
+        }
+        push_manifest(&store, &own, &text, OCI_MANIFEST, &[tag("v1")])?;
+        Ok(true)
+    };
+    let steps = {
+        let memory = Memory::default();
+        assert!(live(&memory).unwrap());
+        memory.steps()
+    };
+    let mut acknowledged = 0;
+    for at in 1..=steps {
+        for restart in [Restart::Flushed, Restart::Names, Restart::Torn(at)] {
+            let when = format!("at {at}, {restart:?}");
+            let memory = Memory::default();
+            memory.fail_at(at, Fault::Stop);
+            let is_acknowledged = live(&memory).unwrap_or(false);
+            memory.restart(restart);
+            let store = Store::open_rebuilding(memory, &options(&Hand::default())).unwrap();
+            let is_there = tagged(&store, &own, "v1") == Some(sha256(text.as_bytes()));
+            assert!(is_there || !is_acknowledged, "{when}");
+            for blob in [&config, &layer] {
+                assert!(has_blob(&store, &own, &sha256(blob)) || !is_there, "{when}");
+                // Here or not, it is whole.
+                has_blob(&store, &copy, &sha256(blob));
+            }
+            acknowledged += u64::from(is_acknowledged);
+        }
+    }
+    assert!(acknowledged > 0);
 }

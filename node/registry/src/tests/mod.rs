@@ -6,6 +6,8 @@ mod collect;
 mod common;
 mod crash;
 mod damage;
+mod evict;
+mod logs;
 mod memory;
 mod metadata;
 mod policy;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::client::Received;
 use crate::digest::Digest;
 use crate::error::{RegistryError, Result};
 use crate::files::FileHandle;
@@ -41,12 +42,14 @@ pub(crate) struct Source {
 /// A blob on its way.
 pub(crate) struct Transfer {
     source: OnceLock<Source>,
+    /// An answer of the upstream that there was no room for.
+    left: Mutex<Option<Received>>,
     progress: watch::Sender<Progress>,
 }
 
 impl Transfer {
     fn new(progress: Progress) -> Self {
-        Self { source: OnceLock::new(), progress: watch::Sender::new(progress) }
+        Self { source: OnceLock::new(), left: Mutex::default(), progress: watch::Sender::new(progress) }
     }
 
     /// Says where the bytes go.
@@ -58,6 +61,16 @@ impl Transfer {
     /// Says how many bytes are there.
     pub(crate) fn grown(&self, len: u64) {
         self.progress.send_replace(Progress::Growing(len));
+    }
+
+    /// Leaves an answer that cannot be kept to one of those who wait for it.
+    pub(crate) fn leave(&self, answer: Received) {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+    }
+
+    /// Takes what was left. Whoever comes too late asks the upstream.
+    pub(crate) fn take_left(&self) -> Option<Received> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn end(&self, result: Result<(), Arc<RegistryError>>) {

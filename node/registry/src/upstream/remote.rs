@@ -14,6 +14,7 @@ use super::error::UpstreamError;
 use super::settings::{UpstreamSettings, UpstreamSettingsError};
 use super::tokens::{self, Tokens};
 use crate::client::{ClientError, Dialer, Reach, Received, Send, Target, collect};
+use crate::evict::Keeping;
 use crate::http::encode;
 use crate::manifest::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use crate::name::RepoName;
@@ -41,6 +42,7 @@ pub(crate) struct Remote {
     pub(crate) prefix: RepoName,
     pub(super) namespaces: Vec<String>,
     pub(super) refresh: Duration,
+    pub(super) keeping: Keeping,
     base: Target,
     dialer: Dialer,
     /// User and password as the header has them.
@@ -79,6 +81,7 @@ impl Remote {
             prefix,
             namespaces,
             refresh: Duration::from_secs(settings.refresh_seconds),
+            keeping: settings.keeping()?,
             base,
             dialer,
             basic,

@@ -1,8 +1,14 @@
 //! The sections `[[upstream]]` of the settings.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+
+use crate::evict::Keeping;
+use crate::policy::DAY_MS;
+use crate::policy::eviction::Terms;
+use crate::settings::Size;
 
 /// How long a tag is believed before the upstream is asked again, in seconds, if the settings do not say.
 const REFRESH_SECONDS: u64 = 10 * 60;
@@ -35,6 +41,12 @@ pub struct UpstreamSettings {
     /// How long a tag is believed before it is asked for again, in seconds.
     #[serde(default = "refresh_seconds")]
     pub refresh_seconds: u64,
+    /// How long what nobody pulls is kept, in days that the registry has been running; for ever if not said.
+    #[serde(default)]
+    pub keep_days: Option<NonZeroU32>,
+    /// How much is kept; whatever fits if not said.
+    #[serde(default)]
+    pub max: Option<Size>,
 }
 
 fn refresh_seconds() -> u64 {
@@ -74,6 +86,8 @@ impl UpstreamSettings {
             password_file: None,
             ca: None,
             refresh_seconds: REFRESH_SECONDS,
+            keep_days: None,
+            max: None,
         }
     }
 
@@ -103,6 +117,18 @@ impl UpstreamSettings {
             (Some(_), None) => Err(self.refused("it has a username and no password; set password_file")),
             (None, Some(_)) => Err(self.refused("it has a password and no username; set username")),
         }
+    }
+
+    /// What is kept, and for how long.
+    pub(super) fn keeping(&self) -> Result<Keeping, UpstreamSettingsError> {
+        let repositories = format!("{}/*", self.prefix);
+        Ok(Keeping {
+            repositories: repositories.parse().map_err(|_| self.refused("the prefix is too long"))?,
+            terms: Terms {
+                keep_ms: self.keep_days.map(|days| u64::from(days.get()) * DAY_MS),
+                max_bytes: self.max.map(|size| size.0),
+            },
+        })
     }
 
     pub(super) fn check_refresh(&self) -> Result<(), UpstreamSettingsError> {

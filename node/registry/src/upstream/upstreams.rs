@@ -3,19 +3,23 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
 use super::flights::Flights;
 use super::remote::Remote;
 use super::settings::{UpstreamSettings, UpstreamSettingsError};
+use crate::evict::Keeping;
 use crate::name::{NameError, RepoName, Tag};
 
 /// Things fetched at once. Each has two batches of an upload in memory.
 const MAX_FETCHES: usize = 4;
 /// Tags of which it is remembered when they were asked for.
 const MAX_FRESH: usize = 4_096;
+
+/// Shortest time between two lines of the log that say that there is no room.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// How often upstreams were needed, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,8 +30,12 @@ pub struct Pulls {
     pub fetched: u64,
     /// Answered with a tag that the upstream could not be asked about.
     pub stale: u64,
+    /// Passed on without being kept, since there was no room.
+    pub passed: u64,
     /// Not answered.
     pub failed: u64,
+    /// Bytes of manifests and blobs that upstreams sent.
+    pub received_bytes: u64,
 }
 
 /// What is counted.
@@ -36,6 +44,7 @@ pub(crate) enum Outcome {
     Hit,
     Fetched,
     Stale,
+    Passed,
     Failed,
 }
 
@@ -44,8 +53,13 @@ pub(crate) enum Outcome {
 pub struct Upstreams {
     remotes: Vec<Arc<Remote>>,
     fresh: Mutex<HashMap<(RepoName, Tag), Instant>>,
-    counts: [AtomicU64; 4],
+    counts: [AtomicU64; 5],
+    received_bytes: AtomicU64,
     pub(crate) flights: Flights,
+    /// Whose turn it is to make room.
+    pub(crate) turn: tokio::sync::Mutex<()>,
+    /// When it was last told that there is no room.
+    told: Mutex<Option<Instant>>,
     /// Places among those that fetch.
     pub(crate) places: Option<Arc<Semaphore>>,
 }
@@ -102,6 +116,11 @@ impl Upstreams {
         Ok(Some((name, is_scoped)))
     }
 
+    /// What is kept of each, those first whose prefix is longest.
+    pub(crate) fn keeping(&self) -> Vec<Keeping> {
+        self.remotes.iter().map(|remote| remote.keeping.clone()).collect()
+    }
+
     /// Whether a tag was asked for so lately that it need not be again.
     pub(crate) fn is_fresh(&self, remote: &Remote, repo: &RepoName, tag: &Tag) -> bool {
         let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,8 +137,23 @@ impl Upstreams {
         fresh.insert((repo.clone(), tag.clone()), Instant::now());
     }
 
+    /// Whether it is to be told that there is no room: not so often that nothing else can be read.
+    pub(crate) fn is_news(&self) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = told.is_none_or(|at| at.elapsed() >= TELL_EVERY);
+        if is_news {
+            *told = Some(Instant::now());
+        }
+        is_news
+    }
+
     pub(crate) fn count(&self, outcome: Outcome) {
         self.counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts bytes of a manifest or blob.
+    pub(crate) fn received(&self, bytes: u64) {
+        self.received_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// How often upstreams were needed since the start.
@@ -129,7 +163,9 @@ impl Upstreams {
             hits: count(Outcome::Hit),
             fetched: count(Outcome::Fetched),
             stale: count(Outcome::Stale),
+            passed: count(Outcome::Passed),
             failed: count(Outcome::Failed),
+            received_bytes: self.received_bytes.load(Ordering::Relaxed),
         }
     }
 }

@@ -130,7 +130,12 @@ impl Server {
 
     /// A registry on files of the test's own, which stand in `dir`.
     pub fn on(dir: TempDir, files: impl Files, options: &Options) -> Self {
-        let (addr, store, registry, runtime) = run(files, Limits::default(), options, Extras::default());
+        Self::on_with(dir, files, options, Extras::default())
+    }
+
+    /// The same, with what else a registry may have.
+    pub fn on_with(dir: TempDir, files: impl Files, options: &Options, extras: Extras) -> Self {
+        let (addr, store, registry, runtime) = run(files, Limits::default(), options, extras);
         Self { dir, addr, store: Some(store), registry: Some(registry), runtime: Some(runtime) }
     }
 

@@ -50,6 +50,7 @@ fn render(repositories: &[RepositoryUsage], usage: &Usage, place: &Place, paint:
     row("quarantine", usage.quarantine_bytes, count(usage.quarantine_files, "file"));
     row("unfinished uploads", usage.upload_bytes, count(usage.uploads, "upload"));
     row("metadata", usage.metadata_bytes, String::new());
+    row("access log", usage.log_bytes, String::new());
     if let (Some(free), Some(disk)) = (usage.free_bytes, usage.disk_bytes) {
         row("free on the disk", free, format!("of {}", size(disk)));
     }
