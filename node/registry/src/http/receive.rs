@@ -2,7 +2,7 @@
 //! arrives. At most two batches of a request are in memory.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::error::{RegistryError, Result};
 use crate::limits::{DRAIN_BYTES, UPLOAD_BATCH_BYTES};
@@ -62,19 +62,22 @@ async fn taken_over(takeover: Option<&Notify>) {
 /// Gathers a batch. Gives what arrived, and whether there is more, or why not.
 async fn gather(body: &mut Body, terms: &Terms<'_>) -> (Vec<Bytes>, Result<bool>) {
     let (mut batch, mut bytes) = (Vec::new(), 0);
-    let until = Instant::now() + terms.batch_time;
+    // One alarm for the batch, set when it has to wait: one for each part would wake the thread that keeps the time.
+    let mut is_late = pin!(sleep(terms.batch_time));
+    let mut is_taken_over = pin!(taken_over(terms.takeover));
     while bytes < UPLOAD_BATCH_BYTES {
         let part = tokio::select! {
-            part = timeout_at(until, next(body)) => part,
-            () = taken_over(terms.takeover) => {
+            biased;
+            () = &mut is_taken_over => {
                 return (batch, Err(RegistryError::UploadInvalid("another request goes on with this upload")));
             }
+            part = next(body) => part,
+            () = &mut is_late => return (batch, Err(RegistryError::TooSlow)),
         };
         match part {
-            Err(_) => return (batch, Err(RegistryError::TooSlow)),
-            Ok(None) => return (batch, Ok(false)),
-            Ok(Some(Err(error))) => return (batch, Err(error)),
-            Ok(Some(Ok(part))) => {
+            None => return (batch, Ok(false)),
+            Some(Err(error)) => return (batch, Err(error)),
+            Some(Ok(part)) => {
                 bytes += part.len();
                 batch.push(part);
             }
