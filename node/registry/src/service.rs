@@ -198,16 +198,16 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         Some(_) => Some(certify(&setup, &settings.tls)?),
         None => None,
     };
-    // Without it everything but the operator's commands works.
-    let admin = AdminServer::start(&store, &setup.directory)
-        .inspect_err(|error| tracing::warn!(%error, "commands cannot reach this registry while it serves"))
-        .ok();
     let care = Care::start(Arc::clone(&store), setup.plan)
         .map_err(|error| RegistryError::io("start", "a thread", error))?;
     let limits = live.now().limits.apply(&Limits::default());
     let challenges = certified.as_ref().and_then(|certified| certified.challenges.clone());
     let extras = Extras { settings: live, upstreams, challenges: challenges.clone() };
     let registry = Registry::with(Arc::clone(&store), limits.clone(), extras);
+    // Not before the store is governed. Without it everything but the operator's commands works.
+    let admin = AdminServer::start(&store, &setup.directory)
+        .inspect_err(|error| tracing::warn!(%error, "commands cannot reach this registry while it serves"))
+        .ok();
     let (tls_address, metrics_address) = (
         tls_listener.as_ref().map(|(_, address)| *address),
         metrics_listener.as_ref().map(|(_, address)| *address),

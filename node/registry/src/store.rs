@@ -78,6 +78,8 @@ pub struct Store {
     pub(crate) files: Arc<dyn Files>,
     /// What may be stored; nothing is forbidden before somebody says so.
     settings: RwLock<Option<Arc<LiveSettings>>>,
+    /// Names below which there are copies of upstreams, which those alone change.
+    copies: RwLock<Vec<RepoName>>,
     /// Until when nothing is collected, in milliseconds: leases from before a crash may be lost.
     grace: Mutex<Grace>,
     suspects: Mutex<BTreeSet<RepoName>>,
@@ -163,6 +165,7 @@ impl Store {
             placed,
             files: Arc::clone(files),
             settings: RwLock::default(),
+            copies: RwLock::default(),
             grace,
             suspects: Mutex::default(),
             rebuilt,
@@ -178,6 +181,18 @@ impl Store {
     /// Lets what is stored be governed by settings.
     pub fn govern(&self, settings: Arc<LiveSettings>) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Some(settings);
+    }
+
+    /// Keeps what is below these names for the copies of upstreams.
+    pub(crate) fn keep_copies_below(&self, prefixes: Vec<RepoName>) {
+        *self.copies.write().unwrap_or_else(PoisonError::into_inner) = prefixes;
+    }
+
+    /// Refuses to put something of our own among the copies of an upstream.
+    pub(crate) fn check_own(&self, repo: &RepoName) -> Result<()> {
+        let copies = self.copies.read().unwrap_or_else(PoisonError::into_inner);
+        let is_copy = copies.iter().any(|prefix| repo.below(prefix).is_some());
+        if is_copy { Err(RegistryError::ReadOnly(repo.clone())) } else { Ok(()) }
     }
 
     /// What may be stored, as the settings say now.

@@ -68,10 +68,11 @@ impl Registry {
         Self::with(store, limits, Extras::default())
     }
 
-    /// Serves `store` within `limits`, with what else it has: its settings govern the store from now on.
+    /// Serves `store` within `limits`, with what else it has: its settings and upstreams govern the store from now on.
     pub fn with(store: Arc<Store>, limits: Limits, extras: Extras) -> Arc<Self> {
         let Extras { settings, upstreams, challenges } = extras;
         store.govern(Arc::clone(&settings));
+        store.keep_copies_below(upstreams.prefixes());
         let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
         let (uploads, downloads) = (places(limits.max_uploads), places(limits.max_downloads));
         let connections = Places::new(limits.max_connections, limits.max_connections_per_address);
@@ -141,9 +142,7 @@ impl Registry {
     fn check_writable(&self, route: &Route, method: &Method) -> Result<()> {
         let is_write = ![Method::GET, Method::HEAD, Method::DELETE].contains(method);
         match route.repository() {
-            Some(repo) if is_write && self.upstreams.find(repo).is_some() => {
-                Err(RegistryError::ReadOnly(repo.clone()))
-            }
+            Some(repo) if is_write => self.store.check_own(repo),
             _ => Ok(()),
         }
     }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::name::RepoName;
+
 /// How long a tag is believed before the upstream is asked again, in seconds, if the settings do not say.
 const REFRESH_SECONDS: u64 = 10 * 60;
 /// Longest time that may be set: a tag that is never looked at again is no tag but a trap.
@@ -79,6 +81,13 @@ impl UpstreamSettings {
 
     pub(super) fn refused(&self, why: impl Into<String>) -> UpstreamSettingsError {
         UpstreamSettingsError { prefix: self.prefix.clone(), why: why.into() }
+    }
+
+    /// Below which name its copies are kept.
+    pub(crate) fn prefix(&self) -> Result<RepoName, UpstreamSettingsError> {
+        self.prefix.parse().map_err(|error| {
+            self.refused(format!("the prefix has to be the beginning of a repository's name: {error}"))
+        })
     }
 
     /// User and password, if there are both.
