@@ -212,9 +212,14 @@ impl Access {
         self.is_open
     }
 
+    /// Whether there is anybody with a password.
+    pub(crate) fn has_users(&self) -> bool {
+        !self.users.is_empty()
+    }
+
     /// Whether there is anybody who could log in.
     pub(crate) fn has_logins(&self) -> bool {
-        !self.users.is_empty() || !self.keys.is_empty()
+        self.has_users() || !self.keys.is_empty()
     }
 
     /// Whether there is anything that one may do without a login.
