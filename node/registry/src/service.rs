@@ -45,7 +45,7 @@ pub struct Setup {
     pub listen: SocketAddr,
     /// Where it listens for TLS; `None`: where its settings say, else nowhere.
     pub tls: Option<SocketAddr>,
-    /// What certificates are for.
+    /// What certificates are for, and what an open registry answers to.
     pub machine: Machine,
     /// Where its metrics are told; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
@@ -202,7 +202,8 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         .map_err(|error| RegistryError::io("start", "a thread", error))?;
     let limits = live.now().limits.apply(&Limits::default());
     let challenges = certified.as_ref().and_then(|certified| certified.challenges.clone());
-    let extras = Extras { settings: live, upstreams, challenges: challenges.clone() };
+    let (host, _) = (setup.machine)();
+    let extras = Extras { settings: live, upstreams, challenges: challenges.clone(), host };
     let registry = Registry::with(Arc::clone(&store), limits.clone(), extras);
     // Not before the store is governed. Without it everything but the operator's commands works.
     let admin = AdminServer::start(&store, &setup.directory)

@@ -77,6 +77,8 @@ pub(crate) struct Gate {
     passwords: Shared<Remembered<()>>,
     tokens: Mutex<Remembered<Arc<Signed>>>,
     buckets: Mutex<Buckets<Client>>,
+    /// Of those who only look whether the registry lives. Buckets of another size than those of requests.
+    looks: Mutex<Buckets<Network>>,
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -124,6 +126,7 @@ impl Gate {
             passwords: Arc::new(Mutex::new(Remembered::new(MAX_REMEMBERED))),
             tokens: Mutex::new(Remembered::new(MAX_REMEMBERED)),
             buckets: Mutex::new(Buckets::new(MAX_CLIENTS)),
+            looks: Mutex::new(Buckets::new(MAX_CLIENTS)),
         }
     }
 
@@ -307,6 +310,11 @@ impl Gate {
         let party = caller.map(|caller| &caller.party).filter(|party| **party != Party::Anonymous);
         let client = party.map_or(Client::Network(network), |party| Client::Party(party.clone()));
         lock(&self.buckets).take(&client, rate, self.now_ms()).map_err(Refusal::Wait)
+    }
+
+    /// Counts a look whether the registry lives. Apart from requests: a monitor is answered, whatever else its network asks.
+    pub(crate) fn admit_look(&self, network: Network, rate: Rate) -> Result<(), Refusal> {
+        lock(&self.looks).take(&network, rate, self.now_ms()).map_err(Refusal::Wait)
     }
 }
 

@@ -202,3 +202,13 @@ fn requests_are_counted_by_network_until_more_is_known() {
     assert!(matches!(admit(Some(&alice), 3), Err(Refusal::Wait(_))), "a user is the same everywhere");
     assert_eq!(Actions::PULL, Action::Pull.into());
 }
+
+#[test]
+fn a_monitor_is_answered_whatever_else_its_network_asks() {
+    let gate = Gate::new();
+    let (rate, look_rate) = (Rate { per_second: 1, burst: 1 }, Rate { per_second: 1, burst: 3 });
+    assert!(gate.admit(None, network(1), rate).is_ok() && gate.admit(None, network(1), rate).is_err());
+    assert!((0..3).all(|_| gate.admit_look(network(1), look_rate).is_ok()));
+    assert!(matches!(gate.admit_look(network(1), look_rate), Err(Refusal::Wait(_))), "but not without end");
+    assert!(gate.admit_look(network(2), look_rate).is_ok());
+}

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::observe::observe;
+use super::door::{Asked, arrive};
 use super::peer::Places;
 use super::query::Query;
 use super::receive::drain;
@@ -36,6 +36,8 @@ pub struct Registry {
     pub(super) settings: Arc<LiveSettings>,
     pub(super) gate: Gate,
     pub(super) upstreams: Arc<Upstreams>,
+    /// The machine's host name.
+    pub(super) host: String,
     challenges: Option<Arc<Challenges>>,
     uploads: Arc<Semaphore>,
     /// One at a time: what hashes a whole file keeps a thread for as long as that takes, and there are few.
@@ -52,12 +54,15 @@ pub struct Extras {
     pub upstreams: Arc<Upstreams>,
     /// Answers to the challenges of a public certificate authority.
     pub challenges: Option<Arc<Challenges>>,
+    /// The machine's host name: beside `localhost` and addresses what an open registry answers to.
+    pub host: String,
 }
 
 impl Default for Extras {
     /// Everybody may do everything, and there is nothing else.
     fn default() -> Self {
-        Self { settings: LiveSettings::open(), upstreams: Arc::default(), challenges: None }
+        let (settings, upstreams) = (LiveSettings::open(), Arc::default());
+        Self { settings, upstreams, challenges: None, host: "localhost".to_owned() }
     }
 }
 
@@ -70,7 +75,7 @@ impl Registry {
 
     /// Serves `store` within `limits`, with what else it has: its settings and upstreams govern the store from now on.
     pub fn with(store: Arc<Store>, limits: Limits, extras: Extras) -> Arc<Self> {
-        let Extras { settings, upstreams, challenges } = extras;
+        let Extras { settings, upstreams, challenges, host } = extras;
         store.govern(Arc::clone(&settings));
         store.keep_copies_below(upstreams.prefixes());
         let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
@@ -83,6 +88,7 @@ impl Registry {
             settings,
             gate,
             upstreams,
+            host,
             challenges,
             uploads,
             long_hashes,
@@ -93,7 +99,7 @@ impl Registry {
 
     /// All of it as one service, to be put behind a listener.
     pub fn router(self: &Arc<Self>) -> Router {
-        Router::new().fallback(observe).with_state(Arc::clone(self))
+        Router::new().fallback(arrive).with_state(Arc::clone(self))
     }
 
     /// Carries out work that blocks on the disk.
@@ -128,16 +134,6 @@ impl Registry {
         place.map_err(|_| RegistryError::TooMany(what))?.map_err(|_| RegistryError::Interrupted)
     }
 
-    /// The route that a request means: what a client asks for in another registry's name is kept under ours. Says
-    /// whether it is.
-    fn scope(&self, route: Route, namespace: Option<&str>) -> Result<(Route, bool)> {
-        let Some(repo) = route.repository() else { return Ok((route, false)) };
-        let Some((own, is_scoped)) = self.upstreams.scoped(repo, namespace)? else {
-            return Ok((route, false));
-        };
-        Ok((route.in_repository(own), is_scoped))
-    }
-
     /// What is kept of an upstream is changed by that alone; it may be deleted.
     fn check_writable(&self, route: &Route, method: &Method) -> Result<()> {
         let is_write = ![Method::GET, Method::HEAD, Method::DELETE].contains(method);
@@ -154,11 +150,10 @@ impl Registry {
         body: &mut Body,
         who: &mut Option<Caller>,
     ) -> Result<Response> {
-        let query = Query::parse(parts.uri.query())?;
-        let namespace = query.get("ns");
-        let (route, is_scoped) = self.scope(Route::parse(parts.uri.path())?, namespace)?;
+        let Asked { route, query, is_scoped } = self.admit(parts)?;
         let mut response = self.carry_out(parts, body, (route, &query), who).await?;
-        let namespace = namespace.filter(|_| is_scoped).and_then(|name| HeaderValue::from_str(name).ok());
+        let namespace = query.get("ns").filter(|_| is_scoped);
+        let namespace = namespace.and_then(|name| HeaderValue::from_str(name).ok());
         if let Some(namespace) = namespace {
             response.headers_mut().insert(OCI_NAMESPACE, namespace);
         }
@@ -172,11 +167,12 @@ impl Registry {
         (route, query): (Route, &Query),
         who: &mut Option<Caller>,
     ) -> Result<Response> {
-        let refused = Err(RegistryError::Unsupported { allow: route.methods() });
-        let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
-        if route == Route::Health && is_read {
+        if route == Route::Health {
             return self.health().await;
         }
+        let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
+        // Refused at the door already.
+        let unknown = Err(RegistryError::Unsupported { allow: route.methods() });
         let visit = Arc::new(Visit::begin(self, parts, &route).await?);
         *who = Some(visit.caller().clone());
         self.check_writable(&route, &parts.method)?;
@@ -205,7 +201,7 @@ impl Registry {
             }
             (Route::Tags(repo), _) if is_read => self.list_tags(repo, query).await,
             (Route::Referrers(repo, digest), _) if is_read => self.list_referrers(repo, digest, query).await,
-            _ => refused,
+            _ => unknown,
         }
     }
 

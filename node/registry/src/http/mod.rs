@@ -4,6 +4,7 @@ mod blobs;
 mod body;
 mod chunk;
 mod connection;
+mod door;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod growing;
@@ -12,6 +13,7 @@ mod lists;
 mod manifests;
 mod metrics;
 mod observe;
+mod pages;
 mod peer;
 mod pull;
 mod query;

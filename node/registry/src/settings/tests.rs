@@ -24,6 +24,7 @@ fn mistakes_get_their_line_and_what_to_do() {
         ("[access]\nanonymous = [\"pul\"]", 2, "pull"),
         ("[access]\n\nanonymous = \"pull\"", 3, "sequence"),
         ("[access]\nurl = \"registry.local\"", 2, "https://"),
+        ("[access]\nproxies = [\"10.0.0.0/8\",\n\"0.0.0.0/0\"]", 3, "10.0.0.0/8"),
         ("[[user]]\nname = \"alice\"\npassword = \"secret\"", 3, "pbkdf2"),
         ("[[user]]\nname = \"alice\"", 1, "password"),
         ("[[user]]\nname = \"users\"\npassword = \"x\"", 2, "no name"),
@@ -94,7 +95,7 @@ fn every_setting_of_the_example_is_a_real_one() {
         names
     };
     for (section, expected) in [
-        ("access", &["anonymous", "names", "url"][..]),
+        ("access", &["anonymous", "names", "proxies", "url"][..]),
         ("user", &["name", "password"]),
         ("key", &["name", "public", "revoked_before"]),
         ("rule", &["actions", "repositories", "who"]),
@@ -129,6 +130,18 @@ fn limits_that_are_not_given_stay() {
     let limits = settings.limits.apply(&crate::Limits::default());
     let expected = crate::Limits { max_uploads: 3, max_blob_bytes: 1 << 30, ..crate::Limits::default() };
     assert_eq!(limits, expected);
+}
+
+#[test]
+fn whether_it_lives_may_be_asked_as_often_as_by_default() {
+    let look = |text: &str| {
+        let rate = Settings::parse(text, Path::new("x")).unwrap().limits.look_rate();
+        (rate.per_second, rate.burst)
+    };
+    assert_eq!(look(""), (200, 4_000));
+    assert_eq!(look("[limits]\nrequests_per_second = 1\nburst = 2"), (200, 4_000));
+    assert_eq!(look("[limits]\nrequests_per_second = 500\nburst = 9000"), (500, 9_000));
+    assert_eq!(look("[limits]\nrequests_per_second = 0").0, 0, "no limit is none here either");
 }
 
 #[test]
