@@ -51,6 +51,35 @@ fn mistakes_get_their_line_and_what_to_do() {
 }
 
 #[test]
+fn secrets_are_not_told() {
+    let upstream = "[[upstream]]\nprefix = \"a\"\nurl = \"https://a\"\n";
+    let user = "[[user]]\nname = \"alice\"\n";
+    for value in
+        ["80251", "-80251", "80251.5", "2026-11-28", "[80251]", "{ a = 80251 }", "80251x", "'80251", "x80251"]
+    {
+        for (section, setting) in [(upstream, "username"), (upstream, "password"), (user, "password")] {
+            let problem = problem(&format!("{section}{setting} = {value}"));
+            let line = section.lines().count() + 1;
+            assert!(
+                problem.starts_with(&format!("registry.toml:{line}: ")),
+                "{setting} = {value}\n{problem}"
+            );
+            assert!(
+                !problem.contains("80251") && !problem.contains("2026"),
+                "{setting} = {value}\n{problem}"
+            );
+        }
+    }
+    assert!(problem(&format!("{upstream}password = 80251")).contains("quotes"));
+    // A word instead of the hash is most likely the password.
+    assert!(!problem(&format!("{user}password = \"80251\"")).contains("80251"));
+    let both = format!("{upstream}username = \"u80251\"\npassword = \"p80251\"");
+    let settings = Settings::parse(&both, Path::new("x")).unwrap();
+    assert!(!format!("{settings:?}").contains("80251"));
+    assert_eq!(settings.upstream[0].password.as_ref().map(Secret::reveal), Some("p80251"));
+}
+
+#[test]
 fn too_much_is_refused() {
     let many = "[[quota]]\nrepositories = \"a\"\nmax = 1\n".repeat(1_001);
     assert!(problem(&many).contains("1001 quotas"));
