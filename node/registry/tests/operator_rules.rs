@@ -174,3 +174,29 @@ fn an_import_into_a_stopped_registry_keeps_to_the_rules() {
     assert!(error.contains("registry.toml:2"), "{error}");
     ask(dir.path(), &Operation::List { repo: None }, &mut Desk::default()).unwrap();
 }
+
+#[test]
+fn what_is_there_already_needs_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let layer = common::content(3, 50_000);
+    let docker = common::archive::docker_archive(r#"["b:v1"]"#, &layer, &sha256(&layer).to_string());
+    let archives = [pack(&layout("a:v1", 1)), docker];
+    let import_of = |archive: &[u8], name: Option<&str>| {
+        let operation = Operation::Import { target: name.map(target), platform: None };
+        ask_heeding(dir.path(), Heed::Yes, &operation, &mut Desk::sending(archive.to_vec()))
+    };
+    for archive in &archives {
+        import_of(archive, None).unwrap();
+    }
+    for settings in ["[storage]\nmax = 1000\n", "[[quota]]\nrepositories = \"*\"\nmax = 1000\n"] {
+        write_settings(dir.path(), settings);
+        for archive in &archives {
+            import_of(archive, None).unwrap();
+        }
+        let another = common::archive::docker_archive("null", b"new", &sha256(b"new").to_string());
+        for archive in [&another, &pack(&layout("a:v1", 2)), &archives[0]] {
+            let error = import_of(archive, Some("c:v1")).unwrap_err();
+            assert_eq!(error.code(), "DENIED", "{settings}: {error}");
+        }
+    }
+}
