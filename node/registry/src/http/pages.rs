@@ -84,7 +84,10 @@ mod tests {
 
     use super::*;
 
-    fn is_taken(machine: &str, lines: &[(&str, &[u8])]) -> bool {
+    /// Headers and their values.
+    type Lines<'a> = &'a [(&'a str, &'a [u8])];
+
+    fn is_taken(machine: &str, lines: Lines<'_>) -> bool {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(
@@ -149,7 +152,7 @@ mod tests {
 
     #[test]
     fn pages_and_programs() {
-        let cases: &[(&[(&str, &[u8])], bool)] = &[
+        let cases: &[(Lines<'_>, bool)] = &[
             (&[("host", b"localhost")], true),
             (&[("host", b"localhost"), ("sec-fetch-site", b"none")], true),
             (&[("host", b"localhost"), ("sec-fetch-site", b"same-origin")], true),
