@@ -139,9 +139,9 @@ fn report(view: &impl View, repo: &RepoName, plan: &Plan) -> Result<Removal> {
 
 /// The tags that never change and that `plan` takes, or takes something from that they need.
 fn frozen(view: &impl View, rules: &StorageRules, repo: &RepoName, plan: &Plan) -> Result<BTreeSet<Tag>> {
-    let mut frozen = immutable::needing(view, rules, repo, plan.manifests.iter().copied())?;
-    frozen.extend(plan.tags.iter().filter(|tag| rules.is_immutable(repo, tag)).cloned());
-    Ok(frozen)
+    let needing = immutable::needing(view, rules, repo, plan.manifests.iter().copied())?;
+    let untagged = plan.tags.iter().filter(|tag| rules.is_immutable(repo, tag));
+    Ok(untagged.cloned().chain(needing).collect())
 }
 
 /// What goes, and what there is to say of it; refused if tags that never change are among it, unless by force.

@@ -143,7 +143,7 @@ mod tests {
         let blob = format!("/v2/a/blobs/{DIGEST}");
         assert!(knows(&blob, Method::GET) && knows(&blob, Method::HEAD) && knows(&blob, Method::DELETE));
         assert!(!knows(&blob, Method::POST) && !knows(&blob, Method::from_bytes(b"get").unwrap()));
-        assert!(!knows(&blob, Method::from_bytes(b"GET,").unwrap()) && !knows(&blob, Method::OPTIONS));
+        assert!(!knows(&blob, Method::OPTIONS));
         assert!(knows("/token", Method::GET) && !knows("/token", Method::HEAD));
         assert!(knows("/v2/a/blobs/uploads/", Method::POST) && !knows("/v2/a/blobs/uploads/", Method::GET));
     }

@@ -32,14 +32,15 @@ pub(crate) fn check_untag(view: &impl View, rules: &StorageRules, repo: &RepoNam
     Ok(())
 }
 
-/// The tags that never change and need one of `digests`: by itself, or through others.
+/// The tags that never change and need one of `digests`, by itself or through others. If there is but one digest, the tags
+/// that mean it itself come first.
 pub(crate) fn needing(
     view: &impl View,
     rules: &StorageRules,
     repo: &RepoName,
     digests: impl IntoIterator<Item = Digest>,
-) -> Result<BTreeSet<Tag>> {
-    let mut needing = BTreeSet::new();
+) -> Result<Vec<Tag>> {
+    let mut needing = Vec::new();
     if !rules.has_immutable(repo) {
         return Ok(needing);
     }
@@ -62,7 +63,7 @@ pub(crate) fn check_removal(
     repo: &RepoName,
     digest: &Digest,
 ) -> Result<()> {
-    match needing(view, rules, repo, [*digest])?.pop_first() {
+    match needing(view, rules, repo, [*digest])?.into_iter().next() {
         Some(tag) => Err(RegistryError::TagImmutable(tag)),
         None => Ok(()),
     }

@@ -24,7 +24,7 @@ fn mistakes_get_their_line_and_what_to_do() {
         ("[access]\nanonymous = [\"pul\"]", 2, "pull"),
         ("[access]\n\nanonymous = \"pull\"", 3, "sequence"),
         ("[access]\nurl = \"registry.local\"", 2, "https://"),
-        ("[access]\nproxies = [\"10.0.0.0/8\",\n\"0.0.0.0/0\"]", 3, "10.0.0.0/8"),
+        ("[access]\nproxies = [\"192.0.2.4\", \"0.0.0.0/0\"]", 2, "10.0.0.0/8"),
         ("[[user]]\nname = \"alice\"\npassword = \"secret\"", 3, "pbkdf2"),
         ("[[user]]\nname = \"alice\"", 1, "password"),
         ("[[user]]\nname = \"users\"\npassword = \"x\"", 2, "no name"),
