@@ -25,10 +25,11 @@ impl From<&str> for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // The error itself would show what is there instead.
-        String::deserialize(deserializer)
-            .map(Self)
-            .map_err(|_| D::Error::custom("this is a text; put it in quotes"))
+        // As whatever it is: to ask for a text gives an error that shows what is there instead.
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(text) => Ok(Self(text)),
+            _ => Err(D::Error::custom("this is a text; put it in quotes")),
+        }
     }
 }
 

@@ -54,9 +54,18 @@ fn mistakes_get_their_line_and_what_to_do() {
 fn secrets_are_not_told() {
     let upstream = "[[upstream]]\nprefix = \"a\"\nurl = \"https://a\"\n";
     let user = "[[user]]\nname = \"alice\"\n";
-    for value in
-        ["80251", "-80251", "80251.5", "2026-11-28", "[80251]", "{ a = 80251 }", "80251x", "'80251", "x80251"]
-    {
+    for value in [
+        "80251",
+        "-80251",
+        "80251.5",
+        "2026-11-28",
+        "[80251]",
+        "{ a = 80251 }",
+        "80251x",
+        "'80251",
+        "x80251",
+        "80251802518025180251802518025180251802518025180251",
+    ] {
         for (section, setting) in [(upstream, "username"), (upstream, "password"), (user, "password")] {
             let problem = problem(&format!("{section}{setting} = {value}"));
             let line = section.lines().count() + 1;
