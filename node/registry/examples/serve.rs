@@ -42,8 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let upstreams = std::env::var("UPSTREAM").ok().map(|url| UpstreamSettings::new("up", &url));
         let upstreams = Arc::new(Upstreams::open(upstreams.as_slice())?);
         let limits = settings.now().limits.apply(&Limits::default());
-        let registry =
-            Registry::with(store, limits, Extras { settings, upstreams, challenges: None, log: None });
+        let registry = Registry::with(store, limits, Extras { settings, upstreams, ..Extras::default() });
         let listener = TcpListener::bind(address).await?;
         println!("{}", listener.local_addr()?);
         if let Some(address) = tls_address {

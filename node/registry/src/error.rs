@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use serde_json::json;
 
+use crate::access::{RepoPattern, TagPattern};
 use crate::digest::{Digest, DigestError};
 use crate::limits::{MAX_MANIFEST_BYTES, MAX_TAG_PARAMETERS};
 use crate::name::{NameError, Reference, RepoName, Tag};
@@ -143,6 +144,18 @@ pub enum RegistryError {
     /// A tag that never changes, by the operator's wish.
     #[error("the tag {0} is immutable: it cannot be changed or deleted, nor what it needs; push another tag")]
     TagImmutable(Tag),
+    /// The operator would remove a tag that never changes, or what it needs, without having said so.
+    #[error(
+        "the tag {tag} is immutable, and so is what it needs: the settings say it with [[immutable]] of the tags {tags} of {repositories}; nothing was removed; to remove it all the same, add --force"
+    )]
+    RemovalImmutable {
+        /// The first of those tags.
+        tag: Tag,
+        /// Of which repositories the rule speaks.
+        repositories: RepoPattern,
+        /// Of which of their tags.
+        tags: TagPattern,
+    },
     /// No space is left.
     #[error("the registry's disk is full: cannot {action} {path}")]
     DiskFull {
@@ -170,8 +183,8 @@ pub enum RegistryError {
     /// Another process uses the directory.
     #[error("{0} is in use by another process; stop that registry, or use another directory")]
     InUse(String),
-    /// A push to a repository that is kept of an upstream.
-    #[error("{0} is kept of an upstream registry; push there, or to a repository of another name")]
+    /// A push or an import to a repository that is kept of an upstream.
+    #[error("{0} is kept of an upstream registry; push there, or push or import it under another name")]
     ReadOnly(RepoName),
     /// An upstream did not give what is not here.
     #[error("{0}")]
@@ -242,7 +255,7 @@ impl RegistryError {
             Self::TooMany(_) | Self::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Self::Denied(_) | Self::QuotaExceeded { .. } => StatusCode::FORBIDDEN,
-            Self::TagImmutable(_) => StatusCode::CONFLICT,
+            Self::TagImmutable(_) | Self::RemovalImmutable { .. } => StatusCode::CONFLICT,
             Self::DiskFull { .. } | Self::SpaceLow { .. } => StatusCode::INSUFFICIENT_STORAGE,
             Self::Io { .. }
             | Self::Metadata(_)
@@ -290,6 +303,7 @@ impl RegistryError {
             Self::Denied(_)
             | Self::QuotaExceeded { .. }
             | Self::TagImmutable(_)
+            | Self::RemovalImmutable { .. }
             | Self::SpaceLow { .. }
             | Self::DiskFull { .. } => "DENIED",
             Self::Io { .. }

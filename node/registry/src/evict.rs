@@ -131,9 +131,18 @@ impl Gathered {
 }
 
 impl Store {
-    /// Lets copies of upstreams make way by these terms, of which those of the longest prefix come first.
-    pub(crate) fn evict_by(&self, keeping: Vec<Keeping>) {
+    /// Keeps what matches these patterns for copies of upstreams, which make way by these terms; those of the longest prefix
+    /// come first.
+    pub(crate) fn keep_copies(&self, keeping: Vec<Keeping>) {
         *self.eviction.keeping.write().unwrap_or_else(PoisonError::into_inner) = keeping.into();
+    }
+
+    /// Refuses to put something of our own among the copies of an upstream.
+    pub(crate) fn check_own(&self, repo: &RepoName) -> Result<()> {
+        match upstream_of(&self.eviction.keeping(), repo) {
+            Some(_) => Err(RegistryError::ReadOnly(repo.clone())),
+            None => Ok(()),
+        }
     }
 
     /// Removes the copies that have to go by the terms of their upstreams; gives how many.

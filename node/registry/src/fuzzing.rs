@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ed25519_dalek::SigningKey;
 
-pub use crate::access::fuzzing::authorization;
+pub use crate::access::fuzzing::{authorization, forwarded};
 use crate::access::{Action, Claims, RepoPattern, Scope, TagPattern, Terms, TrustedKey, issue, verify};
 use crate::digest::{Algorithm, Digest};
 use crate::files::InMemory;

@@ -90,7 +90,8 @@ pub use rebuild::Rebuilt;
 pub use scrub::{Depth, Scrubbed};
 pub use service::{Machine, Rules, Running, Setup, StartError, start};
 pub use settings::{
-    Compiled, LimitsSection, LiveSettings, MAX_SETTINGS_BYTES, SETTINGS_FILE, Settings, SettingsError, Size,
+    Compiled, LimitsSection, LiveSettings, MAX_SETTINGS_BYTES, SETTINGS_FILE, Secret, Settings,
+    SettingsError, Size,
 };
 pub use store::{Options, Store};
 pub use target::Target;

@@ -37,6 +37,11 @@ impl RepoName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What is left of the name of a repository that is below `prefix`.
+    pub(crate) fn below(&self, prefix: &Self) -> Option<&str> {
+        self.0.strip_prefix(prefix.as_str())?.strip_prefix('/')
+    }
 }
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`

@@ -46,7 +46,7 @@ pub struct Setup {
     pub listen: SocketAddr,
     /// Where it listens for TLS; `None`: where its settings say, else nowhere.
     pub tls: Option<SocketAddr>,
-    /// What certificates are for.
+    /// What certificates are for, and what an open registry answers to.
     pub machine: Machine,
     /// Where its metrics are told; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
@@ -200,22 +200,24 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         Some(_) => Some(certify(&setup, &settings.tls)?),
         None => None,
     };
-    // Without it everything but the operator's commands works.
-    let admin = AdminServer::start(&store, &setup.directory)
-        .inspect_err(|error| tracing::warn!(%error, "commands cannot reach this registry while it serves"))
-        .ok();
     let no_thread = |error| RegistryError::io("start", "a thread", error);
     let care = Care::start(Arc::clone(&store), setup.plan).map_err(no_thread)?;
     let limits = live.now().limits.apply(&Limits::default());
     let challenges = certified.as_ref().and_then(|certified| certified.challenges.clone());
     let log = settings.log.access.then(|| AccessLog::start(&store)).transpose().map_err(no_thread)?;
+    let (host, _) = (setup.machine)();
     let extras = Extras {
         settings: live,
         upstreams: Arc::clone(&upstreams),
         challenges: challenges.clone(),
+        host,
         log: log.clone(),
     };
     let registry = Registry::with(Arc::clone(&store), limits.clone(), extras);
+    // Not before the store is governed. Without it everything but the operator's commands works.
+    let admin = AdminServer::start(&store, &setup.directory)
+        .inspect_err(|error| tracing::warn!(%error, "commands cannot reach this registry while it serves"))
+        .ok();
     let (tls_address, metrics_address) = (
         tls_listener.as_ref().map(|(_, address)| *address),
         metrics_listener.as_ref().map(|(_, address)| *address),

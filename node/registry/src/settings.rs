@@ -3,6 +3,7 @@
 
 mod limits;
 mod live;
+mod secret;
 mod size;
 
 use std::fmt::Write as _;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 pub use limits::LimitsSection;
 pub use live::LiveSettings;
+pub use secret::Secret;
 pub use size::Size;
 
 use crate::access::{Access, AccessSection, KeySection, Mistake, RuleSection, UserSection};

@@ -78,7 +78,7 @@ pub struct Store {
     pub(crate) files: Arc<dyn Files>,
     /// What may be stored; nothing is forbidden before somebody says so.
     settings: RwLock<Option<Arc<LiveSettings>>>,
-    /// By what copies of upstreams make way.
+    /// Where there are copies of upstreams, and by what they make way.
     pub(crate) eviction: Eviction,
     /// Until when nothing is collected, in milliseconds: leases from before a crash may be lost.
     grace: Mutex<Grace>,

@@ -240,7 +240,7 @@ fn anonymous_pull_and_a_login_for_more() {
     // But the answer that decides whether clients ever log in says how.
     let answer = server.get("/v2/").expect(401);
     let challenge = answer.header("www-authenticate").unwrap();
-    let expected = "Bearer realm=\"http://x/token\",service=\"trustnet-registry\"";
+    let expected = "Bearer realm=\"http://localhost/token\",service=\"trustnet-registry\"";
     assert!(challenge.starts_with(expected), "{challenge}");
     let token_for = |who: &str, query: &str| {
         let answer =
@@ -393,12 +393,12 @@ fn one_address_does_not_get_every_connection() {
     let mut held: Vec<_> = (0..3).map(|_| connect(server.addr)).collect();
     for stream in &mut held {
         // Answered: the connection has its place.
-        stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         let mut byte = [0];
         stream.read_exact(&mut byte).unwrap();
     }
     let mut more = connect(server.addr);
-    let _ = more.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+    let _ = more.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let mut bytes = Vec::new();
     let closed = more.read_to_end(&mut bytes);
     assert!(bytes.is_empty(), "{closed:?}");
@@ -406,7 +406,7 @@ fn one_address_does_not_get_every_connection() {
     let until = std::time::Instant::now() + Duration::from_secs(20);
     loop {
         let mut again = connect(server.addr);
-        let _ = again.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let _ = again.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let mut bytes = Vec::new();
         if again.read_to_end(&mut bytes).is_ok() && bytes.starts_with(b"HTTP/1.1 200") {
             break;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
+#[path = "common/operator.rs"]
+mod operator;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -11,13 +13,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::archive::{Desk, layout, pack, target};
-use common::{OCI_MANIFEST, Server, content, image, index, request, sha256, subject};
-use tokio::runtime::Runtime;
+use common::{OCI_MANIFEST, Server, content, image, index, sha256, subject};
+use operator::{Served, ask, import, removal};
 use trustnet_registry::admin::{
     AdminError, Administration, Answer, Channel, Event, Opening, Operation, execute,
 };
 use trustnet_registry::transfer::ExportFormat;
-use trustnet_registry::{Running, Setup, start};
 
 fn act(server: &Server, operation: &Operation) -> (Answer, Vec<Event>) {
     let mut desk = Desk::default();
@@ -92,7 +93,7 @@ fn an_image_tells_what_it_is_made_of() {
 }
 
 fn remove(server: &Server, name: &str, dry_run: bool) -> trustnet_registry::admin::Removal {
-    match act(server, &Operation::Remove { target: target(name), dry_run }).0 {
+    match act(server, &removal(name, dry_run)).0 {
         Answer::Removed(removal) => removal,
         other => panic!("{other:?}"),
     }
@@ -132,7 +133,7 @@ fn what_another_repository_holds_is_not_freed() {
     server.get("/v2/b/manifests/v1").expect(200);
     let last = remove(&server, "b", false);
     assert_eq!(last.files, 3);
-    let again = Operation::Remove { target: target("b"), dry_run: false };
+    let again = removal("b", false);
     assert!(execute(server.store(), &again, &mut Desk::default()).is_err());
 }
 
@@ -153,37 +154,6 @@ fn usage_adds_up() {
     assert!(usage.free_bytes.unwrap() <= usage.disk_bytes.unwrap() && usage.metadata_bytes > 0);
 }
 
-/// A registry as `trustnet registry serve` runs it.
-struct Served {
-    runtime: Runtime,
-    running: Option<Running>,
-}
-
-impl Served {
-    fn start(directory: &Path) -> Self {
-        let runtime = Runtime::new().unwrap();
-        let setup = Setup::new(directory, "127.0.0.1:0".parse().unwrap());
-        let running = Some(runtime.block_on(start(setup)).unwrap());
-        Self { runtime, running }
-    }
-
-    fn get(&self, path: &str) -> common::Answer {
-        request(self.running.as_ref().unwrap().address(), "GET", path, &[], b"")
-    }
-
-    fn stop(&mut self) {
-        self.runtime.block_on(self.running.take().unwrap().stop());
-    }
-}
-
-fn ask(directory: &Path, operation: &Operation, desk: &mut Desk) -> Result<Answer, AdminError> {
-    Administration::open(directory, Opening::default())?.carry_out(operation, desk)
-}
-
-fn import() -> Operation {
-    Operation::Import { target: None, platform: None }
-}
-
 #[test]
 fn a_registry_that_serves_does_the_same_as_one_that_is_stopped() {
     let dir = tempfile::tempdir().unwrap();
@@ -197,7 +167,7 @@ fn a_registry_that_serves_does_the_same_as_one_that_is_stopped() {
         Operation::List { repo: None },
         Operation::List { repo: Some("a".parse().unwrap()) },
         Operation::Inspect { target: target("a:v1") },
-        Operation::Remove { target: target("a:v1"), dry_run: true },
+        removal("a:v1", true),
         Operation::Scrub { deep: true },
         export,
     ];
@@ -216,8 +186,7 @@ fn a_registry_that_serves_does_the_same_as_one_that_is_stopped() {
     assert_eq!(by_socket, all());
     assert!(by_socket[5].2.len() > 200_000);
     // What it gave out comes in again, over the socket.
-    ask(dir.path(), &Operation::Remove { target: target("a"), dry_run: false }, &mut Desk::default())
-        .unwrap();
+    ask(dir.path(), &removal("a", false), &mut Desk::default()).unwrap();
     let mut served = Served::start(dir.path());
     served.get("/v2/a/manifests/v1").expect(404);
     ask(dir.path(), &import(), &mut Desk::sending(by_socket[5].2.clone())).unwrap();
@@ -234,7 +203,7 @@ fn refusals_come_over_the_socket_with_their_code() {
     assert_eq!(error.code(), "MANIFEST_UNKNOWN");
     // Far more than the socket takes at once, refused at its beginning: the sender must see why.
     let error = ask(dir.path(), &import(), &mut Desk::sending(vec![1; 4_000_000])).unwrap_err();
-    assert!(error.to_string().contains("a head is damaged"), "{error}");
+    assert!(error.to_string().contains("neither a tar archive"), "{error}");
     let error = Administration::open(dir.path(), Opening { end_leases: true, ..Opening::default() });
     assert!(matches!(error, Err(AdminError::Serving(_))));
     assert!(matches!(Administration::rebuild(dir.path()), Err(AdminError::Serving(_))));
@@ -332,7 +301,7 @@ fn leases_can_be_ended_while_nobody_serves() {
         .unwrap()
         .carry_out(&import(), &mut Desk::sending(archive))
         .unwrap();
-    let remove = Operation::Remove { target: target("a"), dry_run: false };
+    let remove = removal("a", false);
     ask(dir.path(), &remove, &mut Desk::default()).unwrap();
     let collect = |opening, dry_run, purge| {
         let operation = Operation::Collect { dry_run, purge };
@@ -383,7 +352,7 @@ fn a_request_that_runs_ends_before_the_registry_does() {
     let digest = sha256(&body);
     let mut slow = common::connect(addr);
     let head = format!(
-        "POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        "POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     slow.write_all(head.as_bytes()).unwrap();
@@ -398,30 +367,4 @@ fn a_request_that_runs_ends_before_the_registry_does() {
     drop(idle);
     let served = Served::start(dir.path());
     served.get(&format!("/v2/a/blobs/{digest}")).expect(200);
-}
-
-#[test]
-fn an_import_into_a_stopped_registry_keeps_to_the_rules() {
-    let dir = tempfile::tempdir().unwrap();
-    let opening = Opening { create: true, ..Opening::default() };
-    let import_of = |seed| {
-        let registry = Administration::open(dir.path(), opening)?;
-        registry.carry_out(&import(), &mut Desk::sending(pack(&layout("a:v1", seed))))
-    };
-    std::fs::write(
-        dir.path().join("registry.toml"),
-        "[[immutable]]\nrepositories = [\"a\"]\ntags = [\"v*\"]\n",
-    )
-    .unwrap();
-    import_of(1).unwrap();
-    let error = import_of(2).unwrap_err();
-    assert_eq!(error.code(), "DENIED", "{error}");
-    std::fs::write(dir.path().join("registry.toml"), "[storage]\nmax = 100000\n").unwrap();
-    let error = import_of(3).unwrap_err();
-    assert_eq!(error.code(), "DENIED", "{error}");
-    // A file that is wrong is told, not left out; what only looks goes on.
-    std::fs::write(dir.path().join("registry.toml"), "[storage]\nmaximum = 1\n").unwrap();
-    let error = import_of(4).unwrap_err().to_string();
-    assert!(error.contains("registry.toml:2"), "{error}");
-    ask(dir.path(), &Operation::List { repo: None }, &mut Desk::default()).unwrap();
 }

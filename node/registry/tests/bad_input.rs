@@ -141,9 +141,9 @@ fn heads_that_are_too_long() {
     let server = Server::start();
     let huge = "x".repeat(100_000);
     for head in [
-        format!("GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Huge: {huge}\r\n\r\n"),
-        format!("GET /v2/{huge} HTTP/1.1\r\nHost: x\r\n\r\n"),
-        format!("GET /v2/ HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(5_000)),
+        format!("GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX-Huge: {huge}\r\n\r\n"),
+        format!("GET /v2/{huge} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        format!("GET /v2/ HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: y\r\n".repeat(5_000)),
     ] {
         let mut stream = connect(server.addr);
         let _ = stream.write_all(head.as_bytes());
@@ -162,7 +162,7 @@ fn a_body_that_breaks_off_is_continued() {
     let at = server.start_upload("a");
     let mut stream = connect(server.addr);
     let head = format!(
-        "PATCH {at} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nContent-Range: 0-999999\r\n\r\n"
+        "PATCH {at} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\nContent-Range: 0-999999\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(&bytes[..600_000]).unwrap();
@@ -183,7 +183,7 @@ fn a_body_that_breaks_off_is_continued() {
     // A push in one request leaves nothing.
     let mut stream = connect(server.addr);
     let head = format!(
-        "POST /v2/a/blobs/uploads/?digest={} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc",
+        "POST /v2/a/blobs/uploads/?digest={} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc",
         sha256(b"x")
     );
     stream.write_all(head.as_bytes()).unwrap();
@@ -197,7 +197,7 @@ fn a_client_that_comes_back_takes_its_upload_over() {
     let bytes = content(2, 500_000);
     let at = server.start_upload("a");
     let mut silent = connect(server.addr);
-    let head = format!("PATCH {at} HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n");
+    let head = format!("PATCH {at} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n\r\n");
     silent.write_all(head.as_bytes()).unwrap();
     silent.write_all(&bytes[..300_000]).unwrap();
     std::thread::sleep(Duration::from_millis(300));
@@ -234,13 +234,13 @@ fn slow_clients_are_left() {
     // A body that stops.
     let at = server.start_upload("a");
     let mut stream = connect(server.addr);
-    let head = format!("PATCH {at} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc");
+    let head = format!("PATCH {at} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc");
     stream.write_all(head.as_bytes()).unwrap();
     assert_eq!(read_answer(&mut stream, false).status, 408);
     assert_eq!(server.get(&at).expect(204).header("range"), Some("0-2"));
     // An answer that nobody takes.
     let mut stream = connect(server.addr);
-    let head = format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let head = format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     std::thread::sleep(Duration::from_millis(1500));
     assert!(!read_answer(&mut stream, false).is_whole);
@@ -260,7 +260,9 @@ fn more_at_once_than_there_are_places() {
     let at = server.start_upload("a");
     let mut holder = connect(server.addr);
     holder
-        .write_all(format!("PATCH {at} HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n").as_bytes())
+        .write_all(
+            format!("PATCH {at} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400000\r\n\r\n").as_bytes(),
+        )
         .unwrap();
     std::thread::sleep(Duration::from_millis(100));
     let large = content(1, 300_000);
@@ -292,7 +294,9 @@ fn a_client_that_waits_to_be_told_to_send() {
     let server = Server::start();
     let at = server.start_upload("a");
     let mut stream = connect(server.addr);
-    let head = format!("PATCH {at} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    let head = format!(
+        "PATCH {at} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).unwrap();
     assert_eq!(read_answer(&mut stream, true).status, 100);
     stream.write_all(b"hello").unwrap();

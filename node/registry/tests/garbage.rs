@@ -127,7 +127,8 @@ fn nothing_panics() {
         let body = &bodies[chance.below(bodies.len())];
         let body = chance.spoil(body);
         let kind = types[chance.below(types.len())];
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n").into_bytes();
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n").into_bytes();
         for header in [chance.pick(&headers), chance.pick(&headers)] {
             if !header.is_empty() {
                 head.extend_from_slice(format!("{header}\r\n").as_bytes());

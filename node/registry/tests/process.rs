@@ -85,7 +85,7 @@ fn try_request(addr: SocketAddr, method: &str, path: &str, kind: &str, body: &[u
     let mut stream = std::net::TcpStream::connect(addr).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).ok()?;
@@ -159,7 +159,7 @@ fn push_large(addr: SocketAddr, seed: u64, len: usize) -> Digest {
         .to_owned();
     let mut stream = connect(addr);
     let head = format!(
-        "PUT {at}?digest={digest} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n"
+        "PUT {at}?digest={digest} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
     (0..len / part.len()).for_each(|_| stream.write_all(&part).unwrap());

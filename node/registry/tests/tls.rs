@@ -130,7 +130,7 @@ fn what_is_no_tls_ends_there() {
     let mut long = vec![0; 70_000];
     long[..5].copy_from_slice(&[22, 3, 3, 0xff, 0xff]);
     for bytes in [
-        &b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+        &b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
         b"\0\0\0\0\0\0\0\0",
         b"SSH-2.0-x\r\n",
         &[22; 300],

@@ -6,7 +6,9 @@ mod common;
 
 use std::io::{Read, Write};
 
-use common::archive::{LAYOUT, blob_path, export, import, layout, pack, tar, tar_file, tar_head};
+use common::archive::{
+    LAYOUT, blob_path, docker_archive, export, import, layout, pack, tar, tar_file, tar_head,
+};
 use common::{OCI_INDEX, OCI_MANIFEST, Server, content, image, index, sha256};
 use trustnet_registry::admin::{Answer, Operation, execute};
 use trustnet_registry::transfer::{ExportFormat, FolderTar, unpack};
@@ -176,23 +178,6 @@ fn a_lot_of_zeros_behind_gzip_takes_no_memory_and_no_tag() {
     std::io::copy(&mut std::io::repeat(0).take(64 << 20), &mut gzip).unwrap();
     refused(server.store(), gzip.finish().unwrap(), Some("a:v1"), "broke off");
     server.expect_no_uploads();
-}
-
-fn docker_archive(names: &str, layer: &[u8], diff_id: &str) -> Vec<u8> {
-    let config = format!(
-        r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#
-    );
-    let list = format!(r#"[{{"Config":"c.json","RepoTags":{names},"Layers":["one/layer.tar"]}}]"#);
-    [
-        tar_head("one/", b'5', 0, ""),
-        tar_file("one/VERSION", b"1.0"),
-        tar_file("real.tar", layer),
-        tar_head("one/layer.tar", b'2', 0, "../real.tar"),
-        tar_file("c.json", config.as_bytes()),
-        tar_file("manifest.json", list.as_bytes()),
-        vec![0; 10_240],
-    ]
-    .concat()
 }
 
 #[test]

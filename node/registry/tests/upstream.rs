@@ -159,8 +159,11 @@ fn wrong_content_never_arrives_whole_and_is_not_kept() {
         let server = cache(&upstream.url());
         let at = path(format_args!("blobs/{digest}"));
         let mut stream = connect(server.addr);
-        std::io::Write::write_all(&mut stream, format!("GET {at} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
-            .unwrap();
+        std::io::Write::write_all(
+            &mut stream,
+            format!("GET {at} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes(),
+        )
+        .unwrap();
         // The connection may end before the head went out.
         if let Some(answer) = try_read_answer(&mut stream, false) {
             assert!(answer.status == 502 || !answer.is_whole, "case {index}: {} came whole", answer.status);
@@ -237,8 +240,11 @@ fn a_fetch_goes_on_when_its_client_goes_away() {
     let server = cache(&upstream.url());
     let at = path(format_args!("blobs/{}", sha256(&layer)));
     let mut stream = connect(server.addr);
-    std::io::Write::write_all(&mut stream, format!("GET {at} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
-        .unwrap();
+    std::io::Write::write_all(
+        &mut stream,
+        format!("GET {at} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes(),
+    )
+    .unwrap();
     std::io::Read::read_exact(&mut stream, &mut [0; 1_000]).unwrap();
     drop(stream);
     let until = Instant::now() + Duration::from_secs(30);

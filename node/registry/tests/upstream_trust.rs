@@ -40,8 +40,8 @@ fn tokens_are_fetched_once_and_shown_to_the_upstream_only() {
         }
     });
     let known = UpstreamSettings {
-        username: Some("u".to_owned()),
-        password: Some("p".to_owned()),
+        username: Some("u".into()),
+        password: Some("p".into()),
         ..settings(&upstream.url())
     };
     let server = cache_with(known, Limits::default());
@@ -68,7 +68,7 @@ fn passwords_where_no_tokens_are_wanted() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("password"), "p\n").unwrap();
     let known = UpstreamSettings {
-        username: Some("u".to_owned()),
+        username: Some("u".into()),
         password_file: Some(dir.path().join("password")),
         ..settings(&upstream.url())
     };

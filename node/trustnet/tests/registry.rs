@@ -206,3 +206,26 @@ fn a_port_that_is_taken_is_told_with_a_way_out() {
     assert!(said.contains("cannot listen on") && said.contains("--listen 127.0.0.1:0"), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(30));
 }
+
+#[test]
+fn what_the_settings_forbid_is_refused_with_a_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    layout(&dir.path().join("lay"), &[5; 8_000]);
+    done(&data, "import lay --as a:v1");
+    fs::write(
+        data.join("registry.toml"),
+        "[[immutable]]\nrepositories = [\"a\"]\n[[upstream]]\nprefix = \"up\"\nurl = \"http://127.0.0.1:1\"\n",
+    )
+    .unwrap();
+    for line in ["rm a:v1 --yes", "rm a:v1 --dry-run", "rm a --yes", "rm a:v1"] {
+        let said = fails(&data, line, 1);
+        assert!(said.contains("the tag v1 is immutable") && said.contains("--force"), "{line}: {said}");
+    }
+    let said = fails(&data, "import lay --as up/a:v1", 1);
+    assert!(said.contains("under another name"), "{said}");
+    assert!(done(&data, "rm a:v1 --dry-run --force").contains("by force, though immutable: v1"));
+    let gone = value(&data, "rm a:v1 --yes --force");
+    assert_eq!((&gone["removal"]["immutable"], &gone["removal"]["tags"]), (&json!(["v1"]), &json!(1)));
+    assert!(!done(&data, "ls a").contains("v1"));
+}

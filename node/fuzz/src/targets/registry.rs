@@ -26,7 +26,10 @@ pub fn run(data: &[u8]) {
     bounded(bytes, || match kind % KINDS {
         TARGET => fuzzing::target(text),
         HEADERS => fuzzing::headers(text),
-        AUTHORIZATION => fuzzing::authorization(text),
+        AUTHORIZATION => {
+            fuzzing::authorization(text);
+            fuzzing::forwarded(text);
+        }
         TOKEN => fuzzing::token(text),
         JOURNAL => fuzzing::journal(text),
         _ => fuzzing::texts(text),
@@ -68,6 +71,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         (HEADERS, "0-99\n100".to_owned()),
         (AUTHORIZATION, "Basic YWxpY2U6c2VjcmV0".to_owned()),
         (AUTHORIZATION, format!("Bearer {}", fuzzing::good_token())),
+        (AUTHORIZATION, "198.51.100.1, [2001:db8::9]:4711, 10.0.0.7".to_owned()),
         (TOKEN, fuzzing::good_token()),
         (MANIFEST, manifest),
         (JOURNAL, format!("manifest {digest} application/vnd.oci.image.index.v1+json")),

@@ -77,6 +77,8 @@ pub(crate) struct Gate {
     passwords: Shared<Remembered<()>>,
     tokens: Mutex<Remembered<Arc<Signed>>>,
     buckets: Mutex<Buckets<Client>>,
+    /// Of those who only look whether the registry lives. Buckets of another size than those of requests.
+    looks: Mutex<Buckets<Network>>,
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -103,6 +105,12 @@ fn is_wrong() -> Refusal {
     Refusal::Credentials("the user or the password is wrong".to_owned())
 }
 
+/// The same, with a line in the log.
+fn wrong_password(user: &str, network: Network) -> Refusal {
+    tracing::warn!(user, %network, "a login with a wrong password");
+    is_wrong()
+}
+
 fn is_not_believed(error: &TokenError) -> Refusal {
     Refusal::Credentials(format!("the token is not accepted: {error}"))
 }
@@ -118,6 +126,7 @@ impl Gate {
             passwords: Arc::new(Mutex::new(Remembered::new(MAX_REMEMBERED))),
             tokens: Mutex::new(Remembered::new(MAX_REMEMBERED)),
             buckets: Mutex::new(Buckets::new(MAX_CLIENTS)),
+            looks: Mutex::new(Buckets::new(MAX_CLIENTS)),
         }
     }
 
@@ -165,12 +174,19 @@ impl Gate {
         password: String,
         network: Network,
     ) -> Result<Caller, Refusal> {
+        let may_try = |gate: &Self| lock(&gate.failures).check(network, gate.now_ms()).map_err(Refusal::Wait);
+        if !access.has_users() {
+            // There is nobody whose existence the time of the answer could tell, so none is spent; whoever guesses here
+            // guesses all the same.
+            may_try(self)?;
+            lock(&self.failures).note(network, self.now_ms());
+            return Err(wrong_password(&user, network));
+        }
         let known = access.password_of(&user);
         let hash = known.cloned().unwrap_or_else(PasswordHash::nobody);
         let parts = [user.as_bytes(), password.as_bytes(), hash.bytes()];
         let mark = mark(&self.secrets()?.marks, &parts);
         let is_remembered = |gate: &Self| lock(&gate.passwords).get(&mark, gate.now_ms()).is_some();
-        let may_try = |gate: &Self| lock(&gate.failures).check(network, gate.now_ms()).map_err(Refusal::Wait);
         if is_remembered(self) {
             return Ok(Caller::user(&user));
         }
@@ -201,10 +217,7 @@ impl Gate {
         });
         match check.await {
             Ok(true) => Ok(Caller::user(&user)),
-            Ok(false) => {
-                tracing::warn!(user, %network, "a login with a wrong password");
-                Err(is_wrong())
-            }
+            Ok(false) => Err(wrong_password(&user, network)),
             Err(_) => Err(Refusal::Failed),
         }
     }
@@ -297,6 +310,11 @@ impl Gate {
         let party = caller.map(|caller| &caller.party).filter(|party| **party != Party::Anonymous);
         let client = party.map_or(Client::Network(network), |party| Client::Party(party.clone()));
         lock(&self.buckets).take(&client, rate, self.now_ms()).map_err(Refusal::Wait)
+    }
+
+    /// Counts a look whether the registry lives. Apart from requests: a monitor is answered, whatever else its network asks.
+    pub(crate) fn admit_look(&self, network: Network, rate: Rate) -> Result<(), Refusal> {
+        lock(&self.looks).take(&network, rate, self.now_ms()).map_err(Refusal::Wait)
     }
 }
 

@@ -76,6 +76,25 @@ async fn who_guesses_waits_but_others_do_not() {
 }
 
 #[tokio::test]
+async fn where_nobody_has_a_password_a_guess_costs_nothing_and_counts() {
+    let (gate, access) = (Gate::new(), Access::default());
+    // Nobody gets a place among the checks: whoever waited for one would wait for ever.
+    let _all = gate.checks.acquire_many(u32::try_from(CHECKS_AT_ONCE).unwrap()).await.unwrap();
+    for number in 0..5 {
+        let guess = basic("alice", &format!("guess {number}"));
+        assert_eq!(gate.identify(&access, Some(&guess), network(1)).await, Err(is_wrong()), "{number}");
+    }
+    let guess = basic("alice", "guess");
+    assert!(matches!(gate.identify(&access, Some(&guess), network(1)).await, Err(Refusal::Wait(_))));
+    assert_eq!(gate.identify(&access, Some(&guess), network(2)).await, Err(is_wrong()));
+    // Where there are users, an unknown one takes the slow way, so that the time does not tell who exists.
+    let access = access_with("secret");
+    let unknown = basic("bob", "secret");
+    let slow = gate.identify(&access, Some(&unknown), network(3));
+    assert!(timeout(Duration::from_millis(50), slow).await.is_err());
+}
+
+#[tokio::test]
 async fn what_is_remembered_ends_with_the_password() {
     let (gate, right) = (Gate::new(), basic("alice", "secret"));
     let first = access_with("secret");
@@ -182,4 +201,14 @@ fn requests_are_counted_by_network_until_more_is_known() {
     assert!(admit(Some(&alice), 1).is_ok() && admit(Some(&alice), 2).is_ok());
     assert!(matches!(admit(Some(&alice), 3), Err(Refusal::Wait(_))), "a user is the same everywhere");
     assert_eq!(Actions::PULL, Action::Pull.into());
+}
+
+#[test]
+fn a_monitor_is_answered_whatever_else_its_network_asks() {
+    let gate = Gate::new();
+    let (rate, look_rate) = (Rate { per_second: 1, burst: 1 }, Rate { per_second: 1, burst: 3 });
+    assert!(gate.admit(None, network(1), rate).is_ok() && gate.admit(None, network(1), rate).is_err());
+    assert!((0..3).all(|_| gate.admit_look(network(1), look_rate).is_ok()));
+    assert!(matches!(gate.admit_look(network(1), look_rate), Err(Refusal::Wait(_))), "but not without end");
+    assert!(gate.admit_look(network(2), look_rate).is_ok());
 }

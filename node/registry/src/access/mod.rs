@@ -6,6 +6,7 @@
 //!   Access      what follows for a caller      caller             who that is
 //!      |
 //!   gate        makes sure who calls           header, password, token, remembered, failures, buckets
+//!   network     whose requests count together  proxies
 //! ```
 //!
 //! Only the gate knows the time, the threads and the randomness of this machine; the rest is told.
@@ -21,6 +22,7 @@ mod header;
 mod network;
 mod password;
 mod pattern;
+mod proxies;
 mod remembered;
 mod section;
 mod token;
@@ -39,6 +41,8 @@ pub use header::MAX_USER_BYTES;
 pub use network::Network;
 pub use password::{MAX_PASSWORD_BYTES, NoPasswordHash, PasswordHash};
 pub use pattern::{PatternError, RepoPattern, TagPattern};
+pub(crate) use proxies::Proxies;
+pub use proxies::ProxyAddress;
 pub(crate) use section::is_host;
 pub use section::{
     AccessSection, BaseUrl, HostName, KeyBytes, KeySection, Moment, PartyName, RuleSection, UserSection,
@@ -50,7 +54,7 @@ pub use token::{
 
 use crate::name::RepoName;
 
-/// Most users, keys or rules of the settings.
+/// Most users, keys, rules or proxies of the settings.
 const MAX_ENTRIES: usize = 1_000;
 
 /// A mistake in the settings, and where it stands, in bytes.
@@ -105,6 +109,7 @@ pub struct Access {
     keys: Vec<TrustedKey>,
     names: Vec<String>,
     url: Option<String>,
+    proxies: Proxies,
 }
 
 impl Default for Access {
@@ -131,6 +136,7 @@ impl Access {
             keys: Vec::new(),
             names: Vec::new(),
             url: None,
+            proxies: Proxies::default(),
         }
     }
 
@@ -150,9 +156,16 @@ impl Access {
             rules: vec![Rule::for_everybody(access.anonymous)],
             names: access.names.iter().map(|name| name.0.clone()).collect(),
             url: access.url.as_ref().map(|url| url.0.clone()),
+            proxies: Proxies::new(&access.proxies),
             ..Self::nothing()
         };
-        for (what, count) in [("users", users.len()), ("keys", keys.len()), ("rules", rules.len())] {
+        let lists = [
+            ("users", users.len()),
+            ("keys", keys.len()),
+            ("rules", rules.len()),
+            ("proxies", access.proxies.len()),
+        ];
+        for (what, count) in lists {
             if count > MAX_ENTRIES {
                 let problem = format!("{count} {what} are more than the {MAX_ENTRIES} allowed; merge some");
                 return Err((0..0, problem));
@@ -212,9 +225,14 @@ impl Access {
         self.is_open
     }
 
+    /// Whether there is anybody with a password.
+    pub(crate) fn has_users(&self) -> bool {
+        !self.users.is_empty()
+    }
+
     /// Whether there is anybody who could log in.
     pub(crate) fn has_logins(&self) -> bool {
-        !self.users.is_empty() || !self.keys.is_empty()
+        self.has_users() || !self.keys.is_empty()
     }
 
     /// Whether there is anything that one may do without a login.
@@ -238,6 +256,11 @@ impl Access {
     /// Where clients reach the registry, if the settings say so.
     pub(crate) fn url(&self) -> Option<&str> {
         self.url.as_deref()
+    }
+
+    /// Who speaks for others.
+    pub(crate) fn proxies(&self) -> &Proxies {
+        &self.proxies
     }
 
     /// What the rules say to an action of a caller.

@@ -15,6 +15,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use ring::pbkdf2;
 use serde::Deserialize;
 
+use crate::settings::Secret;
+
 /// Rounds for new passwords.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(600_000).unwrap();
 /// Fewest rounds that are accepted.
@@ -35,7 +37,7 @@ const PREFIX: &str = "$pbkdf2-sha256$i=";
 
 /// A password as it is kept: `$pbkdf2-sha256$i=600000$<salt>$<hash>`, both in base64 without padding.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[serde(try_from = "Secret")]
 pub struct PasswordHash {
     rounds: NonZeroU32,
     salt: Vec<u8>,
@@ -106,11 +108,11 @@ impl FromStr for PasswordHash {
     }
 }
 
-impl TryFrom<String> for PasswordHash {
+impl TryFrom<Secret> for PasswordHash {
     type Error = NoPasswordHash;
 
-    fn try_from(text: String) -> Result<Self, NoPasswordHash> {
-        text.parse()
+    fn try_from(text: Secret) -> Result<Self, NoPasswordHash> {
+        text.reveal().parse()
     }
 }
 

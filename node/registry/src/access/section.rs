@@ -8,6 +8,7 @@ use super::action::Actions;
 use super::header::MAX_USER_BYTES;
 use super::password::PasswordHash;
 use super::pattern::RepoPattern;
+use super::proxies::ProxyAddress;
 use super::token::MAX_AUDIENCE_BYTES;
 
 /// `[access]`
@@ -20,11 +21,13 @@ pub struct AccessSection {
     pub names: Vec<HostName>,
     /// Where clients reach it, if that is not where they say they do: behind a proxy that speaks TLS.
     pub url: Option<BaseUrl>,
+    /// Proxies that are believed when they say whose request it is.
+    pub proxies: Vec<ProxyAddress>,
 }
 
 impl Default for AccessSection {
     fn default() -> Self {
-        Self { anonymous: Actions::PULL, names: Vec::new(), url: None }
+        Self { anonymous: Actions::PULL, names: Vec::new(), url: None, proxies: Vec::new() }
     }
 }
 

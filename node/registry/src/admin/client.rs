@@ -16,8 +16,9 @@ use crate::error::RegistryError;
 use crate::files::OsFiles;
 use crate::layout;
 use crate::rebuild::Rebuilt;
-use crate::settings::{LiveSettings, SETTINGS_FILE, SettingsError};
+use crate::settings::{LiveSettings, SETTINGS_FILE, Settings, SettingsError};
 use crate::store::{Options, Store};
+use crate::upstream::{UpstreamSettings, UpstreamSettingsError};
 use crate::uptime::{Clock, SystemClock};
 
 /// Why something could not be done.
@@ -35,6 +36,9 @@ pub enum AdminError {
     /// Its settings are wrong.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// A registry that it should keep copies of.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamSettingsError),
     /// The registry that serves says no.
     #[error("{message}")]
     Refused {
@@ -64,11 +68,25 @@ impl AdminError {
     }
 }
 
+/// Whether the settings in the directory of a registry that is stopped are kept to. One that serves keeps to its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Heed {
+    /// They are not looked at: to look has to work with a file that is wrong, too.
+    #[default]
+    No,
+    /// As far as they are right.
+    IfRight,
+    /// A file that is wrong is an error.
+    Yes,
+}
+
 /// How a registry that is stopped is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Opening {
     /// Makes one if there is none.
     pub create: bool,
+    /// Whether its settings are kept to.
+    pub heed: Heed,
     /// Lets the time pass for which content is kept that clients were told of: nobody pushes to a registry that is
     /// stopped. Refused while it serves.
     pub end_leases: bool,
@@ -99,6 +117,19 @@ fn is_serving(directory: &Path) -> bool {
     short_path(directory).and_then(|(path, _folder)| UnixStream::connect(path)).is_ok()
 }
 
+/// Lets the settings in a registry's directory govern it, if there are any.
+fn govern(store: &Store, directory: &Path) -> Result<(), AdminError> {
+    let path = directory.join(SETTINGS_FILE);
+    if !path.exists() {
+        return Ok(());
+    }
+    let settings = Settings::read(&path)?;
+    let copies = settings.upstream.iter().map(UpstreamSettings::keeping).collect::<Result<_, _>>()?;
+    store.govern(LiveSettings::fixed(settings.compiled()?));
+    store.keep_copies(copies);
+    Ok(())
+}
+
 impl Administration {
     /// Finds out how to get at the registry in `directory`.
     ///
@@ -122,10 +153,10 @@ impl Administration {
             options.lease = Duration::ZERO;
         }
         let store = Store::open(OsFiles::new(directory), &options)?;
-        let settings = directory.join(SETTINGS_FILE);
-        // What takes something in has to keep to the rules; the rest has to work with a file that is wrong, too.
-        if opening.create && settings.exists() {
-            store.govern(LiveSettings::follow(settings)?);
+        match opening.heed {
+            Heed::No => {}
+            Heed::IfRight => drop(govern(&store, directory)),
+            Heed::Yes => govern(&store, directory)?,
         }
         Ok(Self::Stopped(Box::new(store)))
     }

@@ -109,10 +109,13 @@ pub fn execute(store: &Store, operation: &Operation, channel: &mut dyn Channel) 
             let reference = target.reference.clone().map_or_else(latest, Ok)?;
             Ok(Answer::Inspected(Box::new(store.inspect(&target.repo, &reference)?)))
         }
-        Operation::Remove { target, dry_run } => {
-            let removal = store.remove(target, *dry_run)?;
-            if !dry_run {
-                tracing::info!(%target, tags = removal.tags, manifests = removal.manifests, "removed by the operator");
+        Operation::Remove { target, dry_run, force } => {
+            let removal = store.remove(target, *dry_run, *force)?;
+            let (tags, manifests, immutable) = (removal.tags, removal.manifests, &removal.immutable);
+            if !dry_run && immutable.is_empty() {
+                tracing::info!(%target, tags, manifests, "removed by the operator");
+            } else if !dry_run {
+                tracing::warn!(%target, tags, manifests, ?immutable, "removed by the operator, though immutable");
             }
             Ok(Answer::Removed(removal))
         }

@@ -24,7 +24,7 @@ mod server;
 mod usage;
 mod wire;
 
-pub use client::{AdminError, Administration, Opening};
+pub use client::{AdminError, Administration, Heed, Opening};
 pub use execute::{Channel, execute};
 pub use idle::Idle;
 pub use inspect::{Inspected, Layer, Platform, Referrer};

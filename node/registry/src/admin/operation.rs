@@ -28,6 +28,9 @@ pub enum Operation {
         target: Target,
         /// Only says what would go.
         dry_run: bool,
+        /// Also tags that never change, and what they need.
+        #[serde(default)]
+        force: bool,
     },
     /// Collects garbage.
     Collect {

@@ -2,6 +2,9 @@
 //!
 //! A tag takes its image with it unless another tag or an index still leads there: that is what a person means who
 //! removes an image. What goes with a manifest is what only it needs, and what is attached to it.
+//!
+//! The operator may do more than clients, but not by accident: tags that never change, and what they need, go by force
+//! only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,9 +15,10 @@ use super::list::{check_repository, held};
 use crate::digest::Digest;
 use crate::error::{RegistryError, Result};
 use crate::journal::Change;
-use crate::meta::tables::{LINKS, MANIFESTS, NEEDED, View, key, repo_key, split_digest};
+use crate::meta::tables::{LINKS, MANIFESTS, View, repo_key, split_digest};
 use crate::meta::{blobs, manifests, tags};
 use crate::name::{Reference, RepoName, Tag};
+use crate::policy::{StorageRules, immutable};
 use crate::store::{Changes, Store};
 use crate::target::Target;
 
@@ -34,6 +38,9 @@ pub struct Removal {
     pub files: u64,
     /// Their bytes, which collections give back to the disk.
     pub bytes: u64,
+    /// The first of the tags that never change, by the settings, and that go or lose what they need: by force.
+    #[serde(default)]
+    pub immutable: Vec<Tag>,
 }
 
 /// The same, in full.
@@ -43,13 +50,6 @@ struct Plan {
     manifests: BTreeSet<Digest>,
     /// Set when the whole repository goes.
     links: Vec<Digest>,
-}
-
-/// The manifests that need `digest`.
-fn needed_by(view: &impl View, repo: &RepoName, digest: &Digest) -> Result<Vec<Digest>> {
-    let prefix = key(repo, &[&digest.key()]);
-    let keys = view.keys(NEEDED, &prefix, None, usize::MAX)?;
-    keys.iter().map(|key| Ok(split_digest(&key[prefix.len()..])?.0)).collect()
 }
 
 fn plan(view: &impl View, target: &Target) -> Result<Plan> {
@@ -90,7 +90,9 @@ fn plan(view: &impl View, target: &Target) -> Result<Plan> {
         let mut candidates = Vec::new();
         for needed in manifests::needs(view, repo, &digest)? {
             if manifests::get(view, repo, &needed)?.is_some()
-                && needed_by(view, repo, &needed)?.iter().all(|other| plan.manifests.contains(other))
+                && manifests::needed_by(view, repo, &needed)?
+                    .iter()
+                    .all(|other| plan.manifests.contains(other))
             {
                 candidates.push(needed);
             }
@@ -124,14 +126,38 @@ fn report(view: &impl View, repo: &RepoName, plan: &Plan) -> Result<Removal> {
     for digest in candidates {
         let Some(len) = lens.get(&digest).copied().flatten() else { continue };
         let stays = manifests::get(view, repo, &digest)?.is_some() && !plan.manifests.contains(&digest);
-        let is_needed =
-            needed_by(view, repo, &digest)?.iter().any(|manifest| !plan.manifests.contains(manifest));
+        let is_needed = manifests::needed_by(view, repo, &digest)?
+            .iter()
+            .any(|manifest| !plan.manifests.contains(manifest));
         if !stays && !is_needed && blobs::holders(view, &digest)?.iter().all(|holder| holder == repo) {
             removal.files += 1;
             removal.bytes += len;
         }
     }
     Ok(removal)
+}
+
+/// The tags that never change and that `plan` takes, or takes something from that they need.
+fn frozen(view: &impl View, rules: &StorageRules, repo: &RepoName, plan: &Plan) -> Result<BTreeSet<Tag>> {
+    let needing = immutable::needing(view, rules, repo, plan.manifests.iter().copied())?;
+    let untagged = plan.tags.iter().filter(|tag| rules.is_immutable(repo, tag));
+    Ok(untagged.cloned().chain(needing).collect())
+}
+
+/// What goes, and what there is to say of it; refused if tags that never change are among it, unless by force.
+fn decide(view: &impl View, rules: &StorageRules, target: &Target, force: bool) -> Result<(Plan, Removal)> {
+    let repo = &target.repo;
+    let plan = plan(view, target)?;
+    let frozen = frozen(view, rules, repo, &plan)?;
+    if let Some(tag) = frozen.first().filter(|_| !force)
+        && let Some((repositories, tags)) = rules.immutable_by(repo, tag)
+    {
+        let (tag, repositories, tags) = (tag.clone(), repositories.clone(), tags.clone());
+        return Err(RegistryError::RemovalImmutable { tag, repositories, tags });
+    }
+    let mut removal = report(view, repo, &plan)?;
+    removal.immutable = frozen.into_iter().take(MAX_NAMED).collect();
+    Ok((plan, removal))
 }
 
 fn carry_out(txn: &WriteTransaction, changes: &mut Changes, repo: &RepoName, plan: &Plan) -> Result<()> {
@@ -154,18 +180,20 @@ fn carry_out(txn: &WriteTransaction, changes: &mut Changes, repo: &RepoName, pla
 }
 
 impl Store {
-    /// Removes what `target` names, in one step; or only says what that would be.
+    /// Removes what `target` names, in one step; or only says what that would be. With `force` also tags that never change,
+    /// and what they need.
     ///
     /// # Errors
-    /// [`RegistryError::RepositoryUnknown`] or [`RegistryError::ManifestUnknown`] if there is no such thing; else when
-    /// the metadata or the disk fails, and then nothing is removed.
-    pub fn remove(&self, target: &Target, dry_run: bool) -> Result<Removal> {
+    /// [`RegistryError::RepositoryUnknown`] or [`RegistryError::ManifestUnknown`] if there is no such thing,
+    /// [`RegistryError::RemovalImmutable`] if it takes force; else when the metadata or the disk fails. Nothing is removed
+    /// then.
+    pub fn remove(&self, target: &Target, dry_run: bool, force: bool) -> Result<Removal> {
+        let rules = self.rules();
         if dry_run {
-            return self.meta.read(|view| report(view, &target.repo, &plan(view, target)?));
+            return self.meta.read(|view| Ok(decide(view, &rules, target, force)?.1));
         }
         self.change(|txn, changes| {
-            let plan = plan(txn, target)?;
-            let removal = report(txn, &target.repo, &plan)?;
+            let (plan, removal) = decide(txn, &rules, target, force)?;
             carry_out(txn, changes, &target.repo, &plan)?;
             Ok(removal)
         })

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::observe::observe;
+use super::door::{Asked, arrive};
 use super::peer::Places;
 use super::query::Query;
 use super::receive::drain;
@@ -37,6 +37,8 @@ pub struct Registry {
     pub(super) settings: Arc<LiveSettings>,
     pub(super) gate: Gate,
     pub(super) upstreams: Arc<Upstreams>,
+    /// The machine's host name.
+    pub(super) host: String,
     challenges: Option<Arc<Challenges>>,
     pub(super) log: Option<Arc<AccessLog>>,
     uploads: Arc<Semaphore>,
@@ -54,6 +56,8 @@ pub struct Extras {
     pub upstreams: Arc<Upstreams>,
     /// Answers to the challenges of a public certificate authority.
     pub challenges: Option<Arc<Challenges>>,
+    /// The machine's host name: beside `localhost` and addresses what an open registry answers to.
+    pub host: String,
     /// Where requests are written down.
     pub log: Option<Arc<AccessLog>>,
 }
@@ -61,7 +65,8 @@ pub struct Extras {
 impl Default for Extras {
     /// Everybody may do everything, and there is nothing else.
     fn default() -> Self {
-        Self { settings: LiveSettings::open(), upstreams: Arc::default(), challenges: None, log: None }
+        let (settings, upstreams) = (LiveSettings::open(), Arc::default());
+        Self { settings, upstreams, challenges: None, host: "localhost".to_owned(), log: None }
     }
 }
 
@@ -72,11 +77,11 @@ impl Registry {
         Self::with(store, limits, Extras::default())
     }
 
-    /// Serves `store` within `limits`, with what else it has: its settings govern the store from now on.
+    /// Serves `store` within `limits`, with what else it has: its settings and upstreams govern the store from now on.
     pub fn with(store: Arc<Store>, limits: Limits, extras: Extras) -> Arc<Self> {
-        let Extras { settings, upstreams, challenges, log } = extras;
+        let Extras { settings, upstreams, challenges, host, log } = extras;
         store.govern(Arc::clone(&settings));
-        store.evict_by(upstreams.keeping());
+        store.keep_copies(upstreams.keeping());
         let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
         let (uploads, downloads) = (places(limits.max_uploads), places(limits.max_downloads));
         let connections = Places::new(limits.max_connections, limits.max_connections_per_address);
@@ -87,6 +92,7 @@ impl Registry {
             settings,
             gate,
             upstreams,
+            host,
             challenges,
             log,
             uploads,
@@ -98,7 +104,7 @@ impl Registry {
 
     /// All of it as one service, to be put behind a listener.
     pub fn router(self: &Arc<Self>) -> Router {
-        Router::new().fallback(observe).with_state(Arc::clone(self))
+        Router::new().fallback(arrive).with_state(Arc::clone(self))
     }
 
     /// Carries out work that blocks on the disk.
@@ -133,23 +139,11 @@ impl Registry {
         place.map_err(|_| RegistryError::TooMany(what))?.map_err(|_| RegistryError::Interrupted)
     }
 
-    /// The route that a request means: what a client asks for in another registry's name is kept under ours. Says
-    /// whether it is.
-    fn scope(&self, route: Route, namespace: Option<&str>) -> Result<(Route, bool)> {
-        let Some(repo) = route.repository() else { return Ok((route, false)) };
-        let Some((own, is_scoped)) = self.upstreams.scoped(repo, namespace)? else {
-            return Ok((route, false));
-        };
-        Ok((route.in_repository(own), is_scoped))
-    }
-
     /// What is kept of an upstream is changed by that alone; it may be deleted.
     fn check_writable(&self, route: &Route, method: &Method) -> Result<()> {
         let is_write = ![Method::GET, Method::HEAD, Method::DELETE].contains(method);
         match route.repository() {
-            Some(repo) if is_write && self.upstreams.find(repo).is_some() => {
-                Err(RegistryError::ReadOnly(repo.clone()))
-            }
+            Some(repo) if is_write => self.store.check_own(repo),
             _ => Ok(()),
         }
     }
@@ -161,11 +155,10 @@ impl Registry {
         body: &mut Body,
         who: &mut Option<Caller>,
     ) -> Result<Response> {
-        let query = Query::parse(parts.uri.query())?;
-        let namespace = query.get("ns");
-        let (route, is_scoped) = self.scope(Route::parse(parts.uri.path())?, namespace)?;
+        let Asked { route, query, is_scoped } = self.admit(parts)?;
         let mut response = self.carry_out(parts, body, (route, &query), who).await?;
-        let namespace = namespace.filter(|_| is_scoped).and_then(|name| HeaderValue::from_str(name).ok());
+        let namespace = query.get("ns").filter(|_| is_scoped);
+        let namespace = namespace.and_then(|name| HeaderValue::from_str(name).ok());
         if let Some(namespace) = namespace {
             response.headers_mut().insert(OCI_NAMESPACE, namespace);
         }
@@ -179,11 +172,12 @@ impl Registry {
         (route, query): (Route, &Query),
         who: &mut Option<Caller>,
     ) -> Result<Response> {
-        let refused = Err(RegistryError::Unsupported { allow: route.methods() });
-        let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
-        if route == Route::Health && is_read {
+        if route == Route::Health {
             return self.health().await;
         }
+        let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
+        // Refused at the door already.
+        let unknown = Err(RegistryError::Unsupported { allow: route.methods() });
         let visit = Arc::new(Visit::begin(self, parts, &route).await?);
         *who = Some(visit.caller().clone());
         self.check_writable(&route, &parts.method)?;
@@ -212,7 +206,7 @@ impl Registry {
             }
             (Route::Tags(repo), _) if is_read => self.list_tags(repo, query).await,
             (Route::Referrers(repo, digest), _) if is_read => self.list_referrers(repo, digest, query).await,
-            _ => refused,
+            _ => unknown,
         }
     }
 

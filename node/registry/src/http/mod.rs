@@ -4,6 +4,7 @@ mod blobs;
 mod body;
 mod chunk;
 mod connection;
+mod door;
 mod fetch;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
@@ -13,6 +14,7 @@ mod lists;
 mod manifests;
 mod metrics;
 mod observe;
+mod pages;
 mod parts;
 mod pass;
 mod peer;

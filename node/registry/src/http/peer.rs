@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::http::request::Parts;
 use hyper::Request;
 use hyper::service::Service;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,12 +14,19 @@ use crate::access::Network;
 
 /// The other end of the connection that a request came on. Whoever puts the registry behind a listener of its own adds
 /// it to the extensions of each request; without it all requests count as from one unknown address.
+///
+/// If that end is a proxy of the settings, it becomes the client that the proxy names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Its address.
+    /// Its address; port 0 where only a proxy knows the port.
     pub address: SocketAddr,
     /// Whether the connection is encrypted.
     pub is_tls: bool,
+}
+
+/// Where a request comes from, as far as limits are concerned.
+pub(super) fn network_of(parts: &Parts) -> Network {
+    parts.extensions.get::<Peer>().map_or(Network::UNKNOWN, |peer| Network::of(peer.address.ip()))
 }
 
 /// Hands requests on with their peer.

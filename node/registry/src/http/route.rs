@@ -1,5 +1,7 @@
 //! Paths, read from the right: what stands before `/blobs/`, `/manifests/` and the others is the repository's name.
 
+use axum::http::Method;
+
 use crate::digest::Digest;
 use crate::error::{RegistryError, Result};
 use crate::name::{Reference, RepoName};
@@ -90,12 +92,18 @@ impl Route {
     /// The methods that it knows, for the `Allow` header.
     pub(super) fn methods(&self) -> &'static str {
         match self {
-            Self::Health | Self::Token | Self::Base | Self::Tags(_) | Self::Referrers(..) => "GET, HEAD",
+            Self::Token => "GET",
+            Self::Health | Self::Base | Self::Tags(_) | Self::Referrers(..) => "GET, HEAD",
             Self::Blob(..) => "GET, HEAD, DELETE",
             Self::Start(_) => "POST",
             Self::Upload(..) => "GET, HEAD, PATCH, PUT, DELETE",
             Self::Manifest(..) => "GET, HEAD, PUT, DELETE",
         }
+    }
+
+    /// Whether it knows a method.
+    pub(super) fn knows(&self, method: &Method) -> bool {
+        self.methods().split(", ").any(|known| known == method.as_str())
     }
 }
 
@@ -127,6 +135,17 @@ mod tests {
         for (path, route) in cases {
             assert_eq!(Route::parse(&path).unwrap(), route, "{path}");
         }
+    }
+
+    #[test]
+    fn methods() {
+        let knows = |path: &str, method: Method| Route::parse(path).unwrap().knows(&method);
+        let blob = format!("/v2/a/blobs/{DIGEST}");
+        assert!(knows(&blob, Method::GET) && knows(&blob, Method::HEAD) && knows(&blob, Method::DELETE));
+        assert!(!knows(&blob, Method::POST) && !knows(&blob, Method::from_bytes(b"get").unwrap()));
+        assert!(!knows(&blob, Method::OPTIONS));
+        assert!(knows("/token", Method::GET) && !knows("/token", Method::HEAD));
+        assert!(knows("/v2/a/blobs/uploads/", Method::POST) && !knows("/v2/a/blobs/uploads/", Method::GET));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::handler::Registry;
 use super::peer::{Peer, Places, WithPeer};
 use super::secure::{HANDSHAKE_SHARE, Secure, of_one_address};
 use crate::limits::{CONNECTION_BUFFER_BYTES, Limits, MAX_HEAD_BYTES};
+use crate::settings::LiveSettings;
 use crate::store::Store;
 use crate::tls::{Certificates, TlsError, server_config};
 
@@ -84,7 +86,7 @@ pub async fn serve_tls_until(
 pub(crate) async fn serve_router(listener: TcpListener, router: Router, limits: &Limits) -> io::Result<()> {
     let all = (limits.max_connections / HANDSHAKE_SHARE).max(1);
     let places = Places::new(all, of_one_address(all, limits));
-    let server = Server { router, limits: limits.clone(), places, store: None, secure: None };
+    let server = Server { router, limits: limits.clone(), places, store: None, settings: None, secure: None };
     server.run(listener, pending(), Duration::ZERO).await
 }
 
@@ -95,6 +97,8 @@ struct Server {
     places: Places,
     /// Whose metrics count the connections.
     store: Option<Arc<Store>>,
+    /// Who speaks for others.
+    settings: Option<Arc<LiveSettings>>,
     secure: Option<Arc<Secure>>,
 }
 
@@ -105,8 +109,15 @@ impl Server {
             limits: registry.limits.clone(),
             places: registry.places(),
             store: Some(Arc::clone(&registry.store)),
+            settings: Some(Arc::clone(&registry.settings)),
             secure,
         }
+    }
+
+    /// Whether what comes from an address is that of many clients.
+    fn is_proxy(&self, address: SocketAddr) -> bool {
+        let settings = self.settings.as_ref().map(|settings| settings.now());
+        settings.is_some_and(|settings| settings.access.proxies().contain(address.ip()))
     }
 
     async fn run(
@@ -148,19 +159,23 @@ impl Server {
                     continue;
                 }
             };
-            let Some(address_place) = self.places.of_address(address) else {
+            // A proxy's connections are counted as well, but none is one too many.
+            let is_proxy = self.is_proxy(address);
+            let address_place = self.places.of_address(address);
+            if address_place.is_none() && !is_proxy {
                 tracing::debug!(%address, "too many connections from one address");
                 continue;
-            };
+            }
             // After a connection was taken, not before: a listener that nobody comes to must not hold a place that
             // another one needs. The one connection that waits here costs no more than in the system's queue.
             let handshake = match &self.secure {
                 Some(secure) => {
                     // Before the wait: one address that ends no handshake must not make all others wait.
-                    let Some(own) = secure.place_of(address) else {
+                    let own = secure.place_of(address);
+                    if own.is_none() && !is_proxy {
                         tracing::debug!(%address, "too many handshakes of one address");
                         continue;
-                    };
+                    }
                     Some((own, secure.place().await?))
                 }
                 None => None,

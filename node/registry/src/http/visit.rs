@@ -20,13 +20,13 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 
 use super::handler::Registry;
-use super::peer::Peer;
+use super::peer::{Peer, network_of};
 use super::query::Query;
 use super::respond::Answer;
 use super::route::Route;
 use crate::access::{
-    Access, Action, Actions, Caller, Gate, MAX_SCOPES, Means, Network, RepoPattern, SESSION_SECONDS, Scope,
-    Verdict, is_host,
+    Access, Action, Actions, Caller, Gate, MAX_SCOPES, Means, RepoPattern, SESSION_SECONDS, Scope, Verdict,
+    is_host,
 };
 use crate::error::{RegistryError, Result};
 use crate::name::RepoName;
@@ -104,8 +104,7 @@ impl Visit {
     pub(super) async fn begin(registry: &Registry, parts: &Parts, route: &Route) -> Result<Self> {
         let settings = registry.settings.now();
         let (access, rate) = (Arc::clone(&settings.access), settings.limits.rate());
-        let peer = parts.extensions.get::<Peer>();
-        let network = peer.map_or(Network::UNKNOWN, |peer| Network::of(peer.address.ip()));
+        let network = network_of(parts);
         let wanted = wanted(route, &parts.method);
         let identified = match authorization(&parts.headers) {
             Ok(header) => registry.gate.identify(&access, header, network).await.map_err(RegistryError::from),

@@ -32,25 +32,39 @@ pub(crate) fn check_untag(view: &impl View, rules: &StorageRules, repo: &RepoNam
     Ok(())
 }
 
-/// Refuses to remove a blob or manifest that a tag needs that never changes: by itself, or through others.
+/// The tags that never change and need one of `digests`, by itself or through others. If there is but one digest, the tags
+/// that mean it itself come first.
+pub(crate) fn needing(
+    view: &impl View,
+    rules: &StorageRules,
+    repo: &RepoName,
+    digests: impl IntoIterator<Item = Digest>,
+) -> Result<Vec<Tag>> {
+    let mut needing = Vec::new();
+    if !rules.has_immutable(repo) {
+        return Ok(needing);
+    }
+    let mut seen: BTreeSet<Digest> = digests.into_iter().collect();
+    let mut to_visit: Vec<Digest> = seen.iter().copied().collect();
+    while let Some(digest) = to_visit.pop() {
+        needing
+            .extend(tags::of(view, repo, &digest)?.into_iter().filter(|tag| rules.is_immutable(repo, tag)));
+        to_visit.extend(
+            manifests::needed_by(view, repo, &digest)?.into_iter().filter(|above| seen.insert(*above)),
+        );
+    }
+    Ok(needing)
+}
+
+/// Refuses to remove a blob or manifest that a tag needs that never changes.
 pub(crate) fn check_removal(
     view: &impl View,
     rules: &StorageRules,
     repo: &RepoName,
     digest: &Digest,
 ) -> Result<()> {
-    if !rules.has_immutable(repo) {
-        return Ok(());
+    match needing(view, rules, repo, [*digest])?.into_iter().next() {
+        Some(tag) => Err(RegistryError::TagImmutable(tag)),
+        None => Ok(()),
     }
-    let (mut seen, mut to_visit) = (BTreeSet::from([*digest]), vec![*digest]);
-    while let Some(digest) = to_visit.pop() {
-        let frozen = tags::of(view, repo, &digest)?.into_iter().find(|tag| rules.is_immutable(repo, tag));
-        if let Some(tag) = frozen {
-            return Err(RegistryError::TagImmutable(tag));
-        }
-        to_visit.extend(
-            manifests::needed_by(view, repo, &digest)?.into_iter().filter(|above| seen.insert(*above)),
-        );
-    }
-    Ok(())
 }

@@ -100,12 +100,18 @@ impl StorageRules {
         })
     }
 
+    /// The first rule by which a tag never changes: which repositories, which tags.
+    pub(crate) fn immutable_by(&self, repo: &RepoName, tag: &Tag) -> Option<(&RepoPattern, &TagPattern)> {
+        self.immutable.iter().find_map(|rule| {
+            let repositories = rule.repositories.iter().find(|pattern| pattern.matches(repo))?;
+            let tags = rule.tags.iter().find(|pattern| pattern.matches(tag))?;
+            Some((repositories, tags))
+        })
+    }
+
     /// Whether a tag never changes.
     pub(crate) fn is_immutable(&self, repo: &RepoName, tag: &Tag) -> bool {
-        self.immutable.iter().any(|rule| {
-            rule.repositories.iter().any(|pattern| pattern.matches(repo))
-                && rule.tags.iter().any(|pattern| pattern.matches(tag))
-        })
+        self.immutable_by(repo, tag).is_some()
     }
 
     /// Whether a repository has tags that never change.

@@ -50,6 +50,17 @@ impl LimitsSection {
         Rate { per_second: self.requests_per_second, burst: self.burst }
     }
 
+    /// How often one network may look whether the registry lives: at least as often as clients may ask by default, since
+    /// monitors do not know what is set here.
+    pub(crate) fn look_rate(&self) -> Rate {
+        let default = Self::default();
+        let at_least = |own: u32, default: u32| if own == 0 { 0 } else { own.max(default) };
+        Rate {
+            per_second: at_least(self.requests_per_second, default.requests_per_second),
+            burst: self.burst.max(default.burst),
+        }
+    }
+
     /// `limits` with what is said here.
     #[must_use]
     pub fn apply(&self, limits: &Limits) -> Limits {

@@ -24,6 +24,7 @@ fn mistakes_get_their_line_and_what_to_do() {
         ("[access]\nanonymous = [\"pul\"]", 2, "pull"),
         ("[access]\n\nanonymous = \"pull\"", 3, "sequence"),
         ("[access]\nurl = \"registry.local\"", 2, "https://"),
+        ("[access]\nproxies = [\"192.0.2.4\", \"0.0.0.0/0\"]", 2, "10.0.0.0/8"),
         ("[[user]]\nname = \"alice\"\npassword = \"secret\"", 3, "pbkdf2"),
         ("[[user]]\nname = \"alice\"", 1, "password"),
         ("[[user]]\nname = \"users\"\npassword = \"x\"", 2, "no name"),
@@ -49,6 +50,44 @@ fn mistakes_get_their_line_and_what_to_do() {
         assert!(problem.starts_with(&format!("registry.toml:{line}: ")), "{text}\n{problem}");
         assert!(problem.contains(word), "{text}\n{problem}");
     }
+}
+
+#[test]
+fn secrets_are_not_told() {
+    let upstream = "[[upstream]]\nprefix = \"a\"\nurl = \"https://a\"\n";
+    let user = "[[user]]\nname = \"alice\"\n";
+    for value in [
+        "80251",
+        "-80251",
+        "80251.5",
+        "2026-11-28",
+        "[80251]",
+        "{ a = 80251 }",
+        "80251x",
+        "'80251",
+        "x80251",
+        "80251802518025180251802518025180251802518025180251",
+    ] {
+        for (section, setting) in [(upstream, "username"), (upstream, "password"), (user, "password")] {
+            let problem = problem(&format!("{section}{setting} = {value}"));
+            let line = section.lines().count() + 1;
+            assert!(
+                problem.starts_with(&format!("registry.toml:{line}: ")),
+                "{setting} = {value}\n{problem}"
+            );
+            assert!(
+                !problem.contains("80251") && !problem.contains("2026"),
+                "{setting} = {value}\n{problem}"
+            );
+        }
+    }
+    assert!(problem(&format!("{upstream}password = 80251")).contains("quotes"));
+    // A word instead of the hash is most likely the password.
+    assert!(!problem(&format!("{user}password = \"80251\"")).contains("80251"));
+    let both = format!("{upstream}username = \"u80251\"\npassword = \"p80251\"");
+    let settings = Settings::parse(&both, Path::new("x")).unwrap();
+    assert!(!format!("{settings:?}").contains("80251"));
+    assert_eq!(settings.upstream[0].password.as_ref().map(Secret::reveal), Some("p80251"));
 }
 
 #[test]
@@ -96,7 +135,7 @@ fn every_setting_of_the_example_is_a_real_one() {
         names
     };
     for (section, expected) in [
-        ("access", &["anonymous", "names", "url"][..]),
+        ("access", &["anonymous", "names", "proxies", "url"][..]),
         ("user", &["name", "password"]),
         ("key", &["name", "public", "revoked_before"]),
         ("rule", &["actions", "repositories", "who"]),
@@ -146,6 +185,18 @@ fn limits_that_are_not_given_stay() {
     let limits = settings.limits.apply(&crate::Limits::default());
     let expected = crate::Limits { max_uploads: 3, max_blob_bytes: 1 << 30, ..crate::Limits::default() };
     assert_eq!(limits, expected);
+}
+
+#[test]
+fn whether_it_lives_may_be_asked_as_often_as_by_default() {
+    let look = |text: &str| {
+        let rate = Settings::parse(text, Path::new("x")).unwrap().limits.look_rate();
+        (rate.per_second, rate.burst)
+    };
+    assert_eq!(look(""), (200, 4_000));
+    assert_eq!(look("[limits]\nrequests_per_second = 1\nburst = 2"), (200, 4_000));
+    assert_eq!(look("[limits]\nrequests_per_second = 500\nburst = 9000"), (500, 9_000));
+    assert_eq!(look("[limits]\nrequests_per_second = 0").0, 0, "no limit is none here either");
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn is_there(store: &Store, of: &str, digest: Digest) -> bool {
 #[test]
 fn what_nobody_pulled_for_days_goes_and_its_blobs_with_the_collection() {
     let (_, hand, store) = fresh();
-    store.evict_by(vec![keeping("up", Some(3 * DAY), None)]);
+    store.keep_copies(vec![keeping("up", Some(3 * DAY), None)]);
     let (old, used) = (pull(&store, "up/a", "old", 1), pull(&store, "up/a", "used", 2));
     for _ in 0..3 {
         hand.advance(DAY);
@@ -102,9 +102,9 @@ fn above_the_limit_those_go_that_nobody_pulled_for_longest() {
     let left = |store: &Store| {
         (0..4).filter(|seed| is_there(store, &format!("up/{seed}"), digests[*seed])).collect::<Vec<_>>()
     };
-    store.evict_by(vec![keeping("up", None, Some(1_000_000))]);
+    store.keep_copies(vec![keeping("up", None, Some(1_000_000))]);
     assert_eq!((store.evict().unwrap(), left(&store)), (0, vec![0, 1, 2, 3]));
-    store.evict_by(vec![keeping("up", None, Some(2 * LAYER_BYTES as u64 + 2_000))]);
+    store.keep_copies(vec![keeping("up", None, Some(2 * LAYER_BYTES as u64 + 2_000))]);
     assert_eq!((store.evict().unwrap(), left(&store)), (2, vec![0, 3]));
     assert_eq!(store.evict().unwrap(), 0);
 }
@@ -154,7 +154,7 @@ fn what_was_pushed_stays_wherever_it_stands() {
     }
     push_manifest(&store, &repo("up/a"), &index(&[&text]), OCI_INDEX, &[tag("index")]).unwrap();
     let needed = sha256(text.as_bytes());
-    store.evict_by(vec![keeping("up", Some(DAY), Some(0))]);
+    store.keep_copies(vec![keeping("up", Some(DAY), Some(0))]);
     hand.advance(3 * DAY);
     assert_eq!(store.evict().unwrap(), 1);
     assert!(!is_there(&store, "up/a", copy));
@@ -175,7 +175,7 @@ fn what_was_pushed_stays_wherever_it_stands() {
 fn what_is_leased_immutable_or_led_to_stays() {
     let (_, hand, store) = fresh();
     govern(&store, "[[immutable]]\nrepositories = [\"up/*\"]\ntags = [\"v*\"]");
-    store.evict_by(vec![keeping("up", Some(DAY), None)]);
+    store.keep_copies(vec![keeping("up", Some(DAY), None)]);
     let (frozen, leased) = (pull(&store, "up/a", "v1", 1), pull(&store, "up/a", "leased", 2));
     let (text, _) = an_image(3);
     let led_to = sha256(text.as_bytes());
@@ -202,7 +202,7 @@ fn what_is_leased_immutable_or_led_to_stays() {
 #[test]
 fn the_longest_prefix_decides_and_no_terms_keep_all() {
     let (_, hand, store) = fresh();
-    store.evict_by(vec![keeping("up/own", None, None), keeping("up", Some(DAY), None)]);
+    store.keep_copies(vec![keeping("up/own", None, None), keeping("up", Some(DAY), None)]);
     let (kept, gone) = (pull(&store, "up/own/a", "v1", 1), pull(&store, "up/a", "v1", 2));
     hand.advance(2 * DAY);
     assert_eq!(store.evict().unwrap(), 1);
@@ -217,7 +217,7 @@ fn nothing_is_evicted_soon_after_a_start() {
     drop(store);
     let hand = Hand::default();
     let store = open(&memory, &hand).unwrap();
-    store.evict_by(vec![keeping("up", Some(DAY), Some(0))]);
+    store.keep_copies(vec![keeping("up", Some(DAY), Some(0))]);
     assert_eq!(store.evict().unwrap(), 0);
     hand.advance(LEASE);
     assert_eq!(store.evict().unwrap(), 1, "days are days that the registry was running, over all its starts");
@@ -246,7 +246,7 @@ fn copies_make_way_for_others_under_a_quota() {
     for limit in ["[storage]\nmax = 26000", "[[quota]]\nrepositories = \"up/*\"\nmax = 26000"] {
         let (_, hand, store) = fresh();
         govern(&store, limit);
-        store.evict_by(vec![keeping("up", None, None)]);
+        store.keep_copies(vec![keeping("up", None, None)]);
         let first = pull(&store, "up/a", "v1", 1);
         hand.advance(2 * PULL_NOTED);
         let second = pull(&store, "up/b", "v1", 2);
@@ -285,7 +285,7 @@ fn copies_whose_files_would_stay_do_not_make_way() {
         [("[storage]\nmax = 15000", false), ("[[quota]]\nrepositories = \"up/*\"\nmax = 15000", true)]
     {
         let (_, hand, store) = fresh();
-        store.evict_by(vec![keeping("up", None, None)]);
+        store.keep_copies(vec![keeping("up", None, None)]);
         let copy = pull(&store, "up/a", "v1", 1);
         // The same image is somebody's own, too.
         push(&store, "own", "v1", 1);
@@ -301,7 +301,7 @@ fn copies_whose_files_would_stay_do_not_make_way() {
 fn pushes_make_nobody_go() {
     let (_, hand, store) = fresh();
     govern(&store, "[storage]\nmax = 11000");
-    store.evict_by(vec![keeping("up", None, None)]);
+    store.keep_copies(vec![keeping("up", None, None)]);
     let copy = pull(&store, "up/a", "v1", 1);
     hand.advance(2 * LEASE);
     assert!(is_over_quota(&push_blob(&store, &repo("own"), &content(50, LAYER_BYTES))));
@@ -312,7 +312,7 @@ fn pushes_make_nobody_go() {
 fn the_quota_of_others_is_no_reason_to_go() {
     let (_, hand, store) = fresh();
     govern(&store, "[[quota]]\nrepositories = \"up/b/*\"\nmax = 5000");
-    store.evict_by(vec![keeping("up", None, None)]);
+    store.keep_copies(vec![keeping("up", None, None)]);
     let copy = pull(&store, "up/a", "v1", 1);
     hand.advance(2 * LEASE);
     assert!(is_over_quota(&make_room(&store, "up/b/c", LAYER_BYTES)));
@@ -323,7 +323,7 @@ fn the_quota_of_others_is_no_reason_to_go() {
 fn what_mounts_makes_room_too() {
     let (_, hand, store) = fresh();
     govern(&store, "[[quota]]\nrepositories = \"up/*\"\nmax = 15000");
-    store.evict_by(vec![keeping("up", None, None)]);
+    store.keep_copies(vec![keeping("up", None, None)]);
     let copy = pull(&store, "up/a", "v1", 1);
     push(&store, "own", "v1", 2);
     hand.advance(2 * LEASE);
@@ -350,7 +350,7 @@ fn copies_are_known_again_when_the_metadata_is_made_again() {
     drop(store);
     let store = Store::open_rebuilding(memory, &options(&hand)).unwrap();
     assert_eq!(store.rebuilt().unwrap().lost, [""; 0]);
-    store.evict_by(vec![keeping("up", Some(DAY), None)]);
+    store.keep_copies(vec![keeping("up", Some(DAY), None)]);
     let (_, blobs) = an_image(1);
     assert!(blobs.iter().all(|blob| has_blob(&store, &repo("up/a"), &sha256(blob))));
     hand.advance(2 * LEASE);
@@ -375,7 +375,7 @@ fn metadata_of_earlier_versions_learns_what_copies_are() {
     let hand = Hand::default();
     let store = open(&memory, &hand).unwrap();
     assert_eq!(store.meta.read(|view| view.keys(PULLED, &[], None, 9)).unwrap().len(), 1);
-    store.evict_by(vec![keeping("up", Some(DAY), None)]);
+    store.keep_copies(vec![keeping("up", Some(DAY), None)]);
     hand.advance(2 * LEASE);
     assert_eq!(store.evict().unwrap(), 0, "their days begin now");
     hand.advance(2 * DAY);
@@ -388,7 +388,7 @@ fn metadata_of_earlier_versions_learns_what_copies_are() {
 fn the_disk_fails_at_every_step_of_an_eviction() {
     let life = |memory: &Memory, hand: &Hand, fault_at: Option<u64>| {
         let store = open(memory, hand).unwrap();
-        store.evict_by(vec![keeping("up", Some(DAY), None)]);
+        store.keep_copies(vec![keeping("up", Some(DAY), None)]);
         let pushed = push(&store, "up/a", "own", 9);
         let copies = [1, 2].map(|seed| pull(&store, "up/a", &format!("v{seed}"), seed));
         hand.advance(3 * DAY);

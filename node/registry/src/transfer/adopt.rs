@@ -86,12 +86,14 @@ impl Store {
         self.change(|txn, changes| {
             let until_ms = self.lease_until_ms();
             for Adoption { repo, closure, tags } in adoptions {
+                let mut is_more = false;
                 for digest in &closure.blobs {
                     // One that may be missing is told from one that may not by the manifest, below.
                     if blobs::size(txn, digest)?.is_none() {
                         continue;
                     }
                     if blobs::link(txn, repo, digest)? {
+                        is_more = true;
                         changes.push(repo, Change::Link(*digest));
                     }
                     leases::renew(txn, digest, until_ms)?;
@@ -101,6 +103,7 @@ impl Store {
                     let file = self.blobs.open(digest)?.ok_or(RegistryError::ManifestBlobUnknown(*digest))?;
                     let manifest = Manifest::read(&*file, len, Some(media_type))?;
                     check_needed(txn, repo, &manifest, false)?;
+                    is_more |= manifests::get(txn, repo, digest)?.is_none();
                     manifests::insert(txn, repo, digest, (&manifest, len, self.now_ms()))?;
                     changes.push(repo, Change::Manifest(*digest, manifest.media_type));
                     leases::renew(txn, digest, until_ms)?;
@@ -110,7 +113,10 @@ impl Store {
                     tags::set(txn, repo, tag, (digest, self.now_ms()))?;
                     changes.push(repo, Change::Tag(tag.clone(), *digest));
                 }
-                quota::check(txn, &rules, repo)?;
+                // What was held before is not refused for a quota that has shrunk since.
+                if is_more {
+                    quota::check(txn, &rules, repo)?;
+                }
             }
             Ok(())
         })

@@ -97,8 +97,7 @@ impl Store {
 
     /// Refuses what the rules have no room for, before it is stored: what a refused import leaves stays for a while, and
     /// would be in everybody's way.
-    fn check_import(&self, len: u64) -> Result<()> {
-        self.check_floor(len)?;
+    fn check_more(&self, len: u64) -> Result<()> {
         match self.rules().max_bytes {
             Some(max) if self.stored_bytes()?.saturating_add(len) > max => {
                 Err(RegistryError::QuotaExceeded { what: "the registry".to_owned(), max })
@@ -107,14 +106,18 @@ impl Store {
         }
     }
 
-    /// Puts `len` bytes into the store under their digest, held by nobody, but leased.
+    /// Puts `len` bytes into the store under their digest, held by nobody, but leased. Content that is `expected` is not
+    /// there yet; any other may be, which shows only once all of it has come.
     pub(super) fn take_file(
         &self,
         from: &mut dyn Read,
         len: u64,
         expected: Option<Digest>,
     ) -> Result<Digest> {
-        self.check_import(len)?;
+        self.check_floor(len)?;
+        if expected.is_some() {
+            self.check_more(len)?;
+        }
         let id = UploadId::random().map_err(|e| RegistryError::io("draw", "random bytes", e))?;
         let algorithm = expected.map_or(Algorithm::Sha256, |digest| digest.algorithm());
         let mut scratch = Scratch { store: self, id, ingest: Some(self.uploads.scratch(id, algorithm)?) };
@@ -135,6 +138,12 @@ impl Store {
             None => ingest.complete_as_is()?,
         };
         let digest = complete.digest;
+        if expected.is_none() {
+            if self.lease_if_there(&digest)?.is_some() {
+                return Ok(digest);
+            }
+            self.check_more(len)?;
+        }
         self.place(&complete, || {
             self.meta.write(Durable::Later, |txn| {
                 blobs::insert(txn, &digest, complete.len)?;

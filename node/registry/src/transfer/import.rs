@@ -52,8 +52,9 @@ fn invalid(why: impl Into<String>) -> RegistryError {
 /// get the name `target`, or the names that it says itself. The last step makes all of them visible, or none.
 ///
 /// # Errors
-/// [`RegistryError::ArchiveInvalid`] when something is wrong with the archive, and others when the disk fails. Nothing
-/// that was there before is changed then.
+/// [`RegistryError::ArchiveInvalid`] when something is wrong with the archive, [`RegistryError::ReadOnly`] when an image
+/// would stand among the copies of an upstream, and others when the disk fails. Nothing that was there before is changed
+/// then.
 pub fn import(
     store: &Store,
     from: &mut dyn Read,
@@ -63,6 +64,8 @@ pub fn import(
     if let Some(Target { reference: Some(Reference::Digest(_)), .. }) = target {
         return Err(RegistryError::BadParameter("an image is imported under a tag, not under a digest"));
     }
+    // Before all of it is read, if that much is known already.
+    target.map_or(Ok(()), |target| store.check_own(&target.repo))?;
     let mut gathered = gather(store, from)?;
     let bytes = gathered.bytes;
     let mut candidates = match (gathered.index.take().filter(|_| gathered.is_layout), gathered.docker.take())
@@ -82,6 +85,7 @@ pub fn import(
     let mut adoptions: BTreeMap<RepoName, Adoption> = BTreeMap::new();
     let mut images = Vec::new();
     for (repo, tag, descriptor) in named {
+        store.check_own(&repo)?;
         let adoption = adoptions.entry(repo.clone()).or_insert_with(|| Adoption {
             repo: repo.clone(),
             closure: Closure::default(),

@@ -90,14 +90,17 @@ fn number(field: &[u8]) -> io::Result<u64> {
     u64::from_str_radix(digits, 8).map_err(|_| invalid("a head is damaged"))
 }
 
-fn check_sum(block: &[u8; BLOCK_BYTES]) -> io::Result<()> {
+/// What a person gave is something else altogether.
+fn no_archive() -> io::Error {
+    invalid(
+        "it is neither a tar archive nor the folder of an OCI layout; give one of these, or what `docker save` or `podman save` writes",
+    )
+}
+
+fn has_right_sum(block: &[u8; BLOCK_BYTES]) -> bool {
     let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
     let own: u64 = block[148..156].iter().map(|byte| u64::from(*byte)).sum();
-    if sum - own + 8 * u64::from(b' ') == number(&block[148..156])? {
-        Ok(())
-    } else {
-        Err(invalid("it is no tar archive, or a head is damaged"))
-    }
+    number(&block[148..156]).is_ok_and(|told| told == sum - own + 8 * u64::from(b' '))
 }
 
 /// The path in a head itself, which ustar splits.
@@ -148,7 +151,8 @@ impl<R: Read> TarReader<R> {
         while filled < BLOCK_BYTES {
             match self.from.read(&mut block[filled..]) {
                 Ok(0) if filled == 0 => return Ok(None),
-                Ok(0) => return Err(broke_off()),
+                // Nothing that is shorter than a head is an archive.
+                Ok(0) => return Err(if self.entries == 0 { no_archive() } else { broke_off() }),
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -184,7 +188,9 @@ impl<R: Read> TarReader<R> {
                 io::copy(&mut (&mut self.from).take(MAX_TRAILER_BYTES), &mut io::sink())?;
                 return Ok(None);
             }
-            check_sum(&block)?;
+            if !has_right_sum(&block) {
+                return Err(if self.entries == 0 { no_archive() } else { invalid("a head is damaged") });
+            }
             self.entries += 1;
             if self.entries > MAX_ENTRIES {
                 return Err(invalid(format!("it holds more than {MAX_ENTRIES} files")));
@@ -255,6 +261,28 @@ mod tests {
             block[124..136].fill(byte);
             assert!(TarReader::new(block.as_slice()).next().is_err(), "{byte}");
         }
+    }
+
+    #[test]
+    fn what_is_no_archive_is_told_from_a_damaged_one() {
+        let told = |bytes: &[u8]| {
+            let mut reader = TarReader::new(bytes);
+            loop {
+                match reader.next() {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return String::new(),
+                    Err(error) => return error.to_string(),
+                }
+            }
+        };
+        let png = [b"\x89PNG\r\n\x1a\n".as_slice(), &[0xff; 2_000]].concat();
+        for other in [&png, b"{\"schemaVersion\":2}".as_slice(), &[b'x'; 511], &[b'x'; 5_000], &[0xf0; 600]] {
+            assert!(told(other).starts_with("it is neither a tar archive"), "{}", told(other));
+        }
+        let file = super::super::tar_write::head("a", 0);
+        assert_eq!(told(&[file.as_slice(), &[0; 1_024]].concat()), "");
+        assert_eq!(told(&[file.as_slice(), &png].concat()), "a head is damaged");
+        assert_eq!(told(&[file.as_slice(), &png[..100]].concat()), "the archive broke off");
     }
 
     #[test]

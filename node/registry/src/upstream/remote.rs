@@ -60,9 +60,7 @@ impl std::fmt::Debug for Remote {
 
 impl Remote {
     pub(super) fn open(settings: &UpstreamSettings) -> Result<Self, UpstreamSettingsError> {
-        let prefix: RepoName = settings.prefix.parse().map_err(|error| {
-            settings.refused(format!("the prefix has to be the beginning of a repository's name: {error}"))
-        })?;
+        let prefix = settings.prefix()?;
         let base = Target::parse(&settings.url).map_err(|error| settings.refused(error.to_string()))?;
         if base.path != "/" {
             return Err(settings.refused("the url is the registry's alone, without a path"));

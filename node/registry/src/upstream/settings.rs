@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::evict::Keeping;
+use crate::name::RepoName;
 use crate::policy::DAY_MS;
 use crate::policy::eviction::Terms;
-use crate::settings::Size;
+use crate::settings::{Secret, Size};
 
 /// How long a tag is believed before the upstream is asked again, in seconds, if the settings do not say.
 const REFRESH_SECONDS: u64 = 10 * 60;
@@ -28,10 +29,10 @@ pub struct UpstreamSettings {
     pub namespaces: Vec<String>,
     /// Who asks; nobody in particular if not said.
     #[serde(default)]
-    pub username: Option<String>,
+    pub username: Option<Secret>,
     /// The password or token of that user.
     #[serde(default)]
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     /// A file that holds it instead.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
@@ -54,12 +55,11 @@ fn refresh_seconds() -> u64 {
 }
 
 impl std::fmt::Debug for UpstreamSettings {
-    /// Without the password.
+    /// In few words.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("UpstreamSettings")
             .field("prefix", &self.prefix)
             .field("url", &self.url)
-            .field("username", &self.username)
             .finish_non_exhaustive()
     }
 }
@@ -95,11 +95,18 @@ impl UpstreamSettings {
         UpstreamSettingsError { prefix: self.prefix.clone(), why: why.into() }
     }
 
+    /// Below which name its copies are kept.
+    pub(super) fn prefix(&self) -> Result<RepoName, UpstreamSettingsError> {
+        self.prefix.parse().map_err(|error| {
+            self.refused(format!("the prefix has to be the beginning of a repository's name: {error}"))
+        })
+    }
+
     /// User and password, if there are both.
     pub(super) fn credentials(&self) -> Result<Option<(String, String)>, UpstreamSettingsError> {
         let password = match (&self.password, &self.password_file) {
             (Some(_), Some(_)) => return Err(self.refused("set password or password_file, not both")),
-            (Some(password), None) => Some(password.clone()),
+            (Some(password), None) => Some(password.reveal().to_owned()),
             (None, Some(path)) => {
                 let text = std::fs::read_to_string(path).map_err(|error| {
                     self.refused(format!("cannot read the password from {}: {error}", path.display()))
@@ -108,10 +115,10 @@ impl UpstreamSettings {
             }
             (None, None) => None,
         };
-        match (&self.username, password) {
+        match (self.username.as_ref().map(Secret::reveal), password) {
             (None, None) => Ok(None),
             (Some(user), Some(password)) if !user.is_empty() && !user.contains(':') => {
-                Ok(Some((user.clone(), password)))
+                Ok(Some((user.to_owned(), password)))
             }
             (Some(_), Some(_)) => Err(self.refused("a username is not empty and holds no colon")),
             (Some(_), None) => Err(self.refused("it has a username and no password; set password_file")),
@@ -120,8 +127,8 @@ impl UpstreamSettings {
     }
 
     /// What is kept, and for how long.
-    pub(super) fn keeping(&self) -> Result<Keeping, UpstreamSettingsError> {
-        let repositories = format!("{}/*", self.prefix);
+    pub(crate) fn keeping(&self) -> Result<Keeping, UpstreamSettingsError> {
+        let repositories = format!("{}/*", self.prefix()?);
         Ok(Keeping {
             repositories: repositories.parse().map_err(|_| self.refused("the prefix is too long"))?,
             terms: Terms {

@@ -91,10 +91,9 @@ impl Upstreams {
 
     /// The upstream that a repository is kept of, and what that calls it.
     pub(crate) fn find(&self, repo: &RepoName) -> Option<(Arc<Remote>, String)> {
-        self.remotes.iter().find_map(|remote| {
-            let name = repo.as_str().strip_prefix(remote.prefix.as_str())?.strip_prefix('/')?;
-            Some((Arc::clone(remote), name.to_owned()))
-        })
+        self.remotes
+            .iter()
+            .find_map(|remote| Some((Arc::clone(remote), repo.below(&remote.prefix)?.to_owned())))
     }
 
     /// What a repository is called here that a client calls `name` in the namespace `namespace`, and whether that

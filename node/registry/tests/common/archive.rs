@@ -68,6 +68,24 @@ pub fn pack(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     tar(&files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect::<Vec<_>>())
 }
 
+/// What `docker save` writes: an image with these names, as JSON, and one layer.
+pub fn docker_archive(names: &str, layer: &[u8], diff_id: &str) -> Vec<u8> {
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#
+    );
+    let list = format!(r#"[{{"Config":"c.json","RepoTags":{names},"Layers":["one/layer.tar"]}}]"#);
+    [
+        tar_head("one/", b'5', 0, ""),
+        tar_file("one/VERSION", b"1.0"),
+        tar_file("real.tar", layer),
+        tar_head("one/layer.tar", b'2', 0, "../real.tar"),
+        tar_file("c.json", config.as_bytes()),
+        tar_file("manifest.json", list.as_bytes()),
+        vec![0; 10_240],
+    ]
+    .concat()
+}
+
 /// The operator's side: what is sent, and what came.
 #[derive(Default)]
 pub struct Desk {

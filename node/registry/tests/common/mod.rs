@@ -282,7 +282,7 @@ pub fn connect(addr: SocketAddr) -> TcpStream {
 
 pub fn request(addr: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut stream = connect(addr);
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding")) {
         write!(head, "Content-Length: {}\r\n", body.len()).unwrap();
     }

@@ -59,7 +59,7 @@ impl Client {
 
 /// Asks on a connection that stays open.
 pub fn get(stream: &mut Stream, path: &str) -> Answer {
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
     read_answer(stream, false)
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use serde_json::json;
-use trustnet_registry::admin::{Answer, Opening, Operation};
+use trustnet_registry::admin::{Answer, Heed, Opening, Operation};
 use trustnet_registry::transfer::{FolderTar, PlatformChoice};
 
 use super::place::{Place, another_version, target};
@@ -20,7 +20,8 @@ use crate::cli::globals::Globals;
 #[command(after_help = "\
 PATH is the folder of an OCI layout, the same as a tar, or what `docker save` or `podman save` writes;
 tars may be packed with gzip; - reads standard input. Everything is checked against its digest, and
-nothing is visible before all of it is there. To import the same again changes nothing.")]
+nothing is visible before all of it is there. To import the same again changes nothing. Below the
+prefix of an [[upstream]] are copies of another registry; nothing is imported there.")]
 pub(super) struct ImportArgs {
     /// The archive, or - for standard input
     path: PathBuf,
@@ -40,7 +41,7 @@ pub(super) fn main(args: &ImportArgs, place: &Place, globals: &Globals) -> Resul
         .map_err(|error| CliError::failed(format!("cannot read {}: {error}", args.path.display())))?;
     let mut screen = Screen::quiet("import").reading(from, total);
     let operation = Operation::Import { target, platform: args.platform.clone() };
-    let opening = Opening { create: true, ..Opening::default() };
+    let opening = Opening { create: true, heed: Heed::Yes, ..Opening::default() };
     let answer = place.carry_out(&operation, opening, &mut screen)?;
     let Answer::Imported(imported) = answer else { return Err(another_version()) };
     globals.output().either(&json!(imported), |paint| {
