@@ -115,6 +115,14 @@ pub struct Running {
 /// A task that ends when this is dropped.
 struct Aborted(JoinHandle<()>);
 
+impl Aborted {
+    /// Ends it, and waits until what it had is let go.
+    async fn end(mut self) {
+        self.0.abort();
+        let _ = (&mut self.0).await;
+    }
+}
+
 impl Drop for Aborted {
     fn drop(&mut self) {
         self.0.abort();
@@ -279,7 +287,9 @@ impl Running {
     /// Takes no more connections, lets requests that run end within their grace, and closes the store.
     pub async fn stop(self) {
         let Self { stop, serving, beside, admin, care, log, store, .. } = self;
-        drop(beside);
+        for task in beside {
+            task.end().await;
+        }
         // It has ended by itself if nobody listens.
         let _ = stop.send(true);
         for serving in serving {

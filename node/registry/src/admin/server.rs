@@ -78,9 +78,11 @@ impl AdminServer {
     }
 
     /// Ends operations and waits a moment until they have let the store go.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.is_stopping.store(true, Ordering::SeqCst);
         self.task.abort();
+        // It has the store, too, until it has gone.
+        let _ = (&mut self.task).await;
         let all = u32::try_from(MAX_OPERATIONS).unwrap_or(u32::MAX);
         if tokio::time::timeout(END_TIME, self.places.acquire_many(all)).await.is_err() {
             tracing::warn!("an operation of the administration did not end in time");

@@ -135,6 +135,8 @@ impl Server {
         // The listener is gone; whoever connects now is refused at once.
         let _ = stopping.send(true);
         let _ = timeout(grace, async { while connections.join_next().await.is_some() {} }).await;
+        // Until they are gone, those that did not end in time have the store.
+        connections.shutdown().await;
         Ok(())
     }
 
