@@ -147,16 +147,20 @@ impl Store {
                 check_needed(txn, repo, &manifest, is_partial)?;
                 immutable::check_push(txn, &rules, repo, (pushed_tags, &digest))?;
                 let is_held = manifests::get(txn, repo, &digest)?.is_some();
+                // What was pushed or imported stays our own, also when the upstream has the same.
+                let is_own = is_held && pulled::last_ms(txn, repo, &digest)?.is_none();
                 blobs::insert(txn, &digest, complete.len)?;
                 manifests::insert(txn, repo, &digest, (&manifest, complete.len, self.now_ms()))?;
                 if !is_held {
                     quota::check(txn, &rules, repo)?;
                 }
-                if is_partial {
+                if is_partial && !is_own {
                     pulled::note(txn, repo, &digest, self.now_ms())?;
+                    changes.push(repo, Change::Copy(digest, manifest.media_type.clone()));
                 }
-                let change = if is_partial { Change::Copy } else { Change::Manifest };
-                changes.push(repo, change(digest, manifest.media_type.clone()));
+                if !is_partial {
+                    changes.push(repo, Change::Manifest(digest, manifest.media_type.clone()));
+                }
                 for tag in pushed_tags {
                     tags::set(txn, repo, tag, (&digest, self.now_ms()))?;
                     changes.push(repo, Change::Tag(tag.clone(), digest));

@@ -8,9 +8,8 @@
 //!
 //! After a start nothing is evicted for the time of a lease, as nothing is collected.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::access::RepoPattern;
 use crate::digest::Digest;
@@ -20,7 +19,7 @@ use crate::meta::tables::{PULLED, View, split_digest, split_repo};
 use crate::meta::{blobs, manifests, pulled};
 use crate::name::RepoName;
 use crate::policy::eviction::{Copied, Stock, Terms};
-use crate::policy::quota::Room;
+use crate::policy::quota::{Counted, Room};
 use crate::policy::{StorageRules, immutable};
 use crate::store::Store;
 
@@ -44,8 +43,9 @@ pub(crate) struct Keeping {
 pub(crate) struct Eviction {
     /// The longest prefix first.
     keeping: RwLock<Arc<[Keeping]>>,
-    /// Until when nobody has to make way for want of room, in milliseconds of registry time.
-    paused_ms: AtomicU64,
+    /// For each upstream, until when nobody has to make way for its copies, in milliseconds of registry time: what does not
+    /// fit for one must not keep the others from making room.
+    paused_ms: Mutex<BTreeMap<usize, u64>>,
 }
 
 impl Eviction {
@@ -102,6 +102,17 @@ struct Gathered {
 }
 
 impl Gathered {
+    /// Terms by which `less` bytes of them go.
+    fn without(&self, less: u64) -> Terms {
+        Terms { keep_ms: None, max_bytes: Some(self.stock.bytes().saturating_sub(less)) }
+    }
+
+    /// Whether so many bytes of them can go.
+    fn can_give(&self, bytes: u64, now_ms: u64) -> bool {
+        let left = self.stock.outworn(self.without(bytes), now_ms).left;
+        self.stock.bytes().saturating_sub(left) >= bytes
+    }
+
     /// Adds a copy. Of its files those take no room that `is_free` says so of.
     fn add(
         &mut self,
@@ -224,7 +235,9 @@ impl Store {
             result => return result,
         };
         let now_ms = self.now_ms();
-        if now_ms < self.eviction.paused_ms.load(Ordering::SeqCst) {
+        let Some(upstream) = upstream_of(&self.eviction.keeping(), repo) else { return Err(refused) };
+        let paused = || self.eviction.paused_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        if paused().get(&upstream).is_some_and(|until_ms| now_ms < *until_ms) {
             return Err(refused);
         }
         let result = match self.make_room(repo, bytes) {
@@ -236,7 +249,7 @@ impl Store {
             }
         };
         if result.is_err() {
-            self.eviction.paused_ms.store(now_ms.saturating_add(ROOM_PAUSE_MS), Ordering::SeqCst);
+            paused().insert(upstream, now_ms.saturating_add(ROOM_PAUSE_MS));
         }
         result
     }
@@ -253,36 +266,40 @@ impl Store {
     /// None does if that would not be enough.
     fn make_room(&self, repo: &RepoName, bytes: u64) -> Result<bool> {
         let keeping = self.eviction.keeping();
-        if keeping.is_empty() || self.now_ms() < self.grace_until_ms() {
+        if self.now_ms() < self.grace_until_ms() {
             return Ok(false);
+        }
+        // All limits before anything goes: what went for one would be lost for nothing if another one cannot be kept.
+        for (counted, excess) in self.excesses(repo, bytes)? {
+            if !self.gather_of(&counted, &keeping)?.can_give(excess, self.now_ms()) {
+                return Ok(false);
+            }
         }
         let (mut gone, mut seen) = (0, Vec::new());
         // Looked at anew each time: what went for one limit counts for the others, too.
-        while let Some((repositories, excess)) =
-            self.excesses(repo, bytes)?.into_iter().find(|(repositories, _)| !seen.contains(repositories))
+        while let Some((counted, excess)) =
+            self.excesses(repo, bytes)?.into_iter().find(|(counted, _)| !seen.contains(counted))
         {
-            let is_meant =
-                |repo: &RepoName| repositories.matches(repo) && upstream_of(&keeping, repo).is_some();
-            // A quota counts what each repository holds, the disk and `max` of [storage] what there is.
-            let is_of_all = repositories == RepoPattern::all();
-            let gathered = self.gather(&is_meant, is_of_all.then_some(&*keeping))?;
-            let all = gathered.stock.bytes();
-            let within = |less: u64| Terms { keep_ms: None, max_bytes: Some(all.saturating_sub(less)) };
-            let least = gathered.stock.outworn(within(excess), self.now_ms()).left;
-            if all.saturating_sub(least) < excess {
-                return Ok(false);
-            }
-            gone += self.evict_outworn(&gathered, within(excess.max(all / ROOM_SHARE)))?;
+            let gathered = self.gather_of(&counted, &keeping)?;
+            let terms = gathered.without(excess.max(gathered.stock.bytes() / ROOM_SHARE));
+            gone += self.evict_outworn(&gathered, terms)?;
             self.collect_unneeded()?;
-            seen.push(repositories);
+            seen.push(counted);
         }
         Ok(gone > 0)
     }
 
-    /// What `bytes` more in `repo` would go beyond, the worst first: which repositories share the limit, and by how much.
-    fn excesses(&self, repo: &RepoName, bytes: u64) -> Result<Vec<(RepoPattern, u64)>> {
+    /// The copies that count against a limit.
+    fn gather_of(&self, counted: &Counted, keeping: &[Keeping]) -> Result<Gathered> {
+        let is_meant =
+            |repo: &RepoName| counted.repositories.matches(repo) && upstream_of(keeping, repo).is_some();
+        self.gather(&is_meant, counted.is_of_files.then_some(keeping))
+    }
+
+    /// What `bytes` more in `repo` would go beyond, the worst first, and by how much.
+    fn excesses(&self, repo: &RepoName, bytes: u64) -> Result<Vec<(Counted, u64)>> {
         let mut excesses = self.quota_excesses(repo, bytes)?;
-        excesses.push((RepoPattern::all(), self.space_excess(bytes)?));
+        excesses.push((Counted::files(), self.space_excess(bytes)?));
         excesses.retain(|(_, excess)| *excess > 0);
         excesses.sort_by_key(|(_, excess)| std::cmp::Reverse(*excess));
         Ok(excesses)

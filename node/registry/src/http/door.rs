@@ -33,8 +33,10 @@ pub(super) struct Asked {
 /// Answers a request; one that comes through a proxy of the settings as its client's.
 pub(super) async fn arrive(State(registry): State<Arc<Registry>>, mut request: Request) -> Response {
     if let Some(peer) = request.extensions().get::<Peer>().copied() {
-        let entries = request.headers().get_all(FORWARDED_FOR).iter().rev();
-        let entries = entries.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
+        let values = request.headers().get_all(FORWARDED_FOR).iter().rev();
+        // Each entry by itself: bytes that the client wrote must not spoil what a proxy wrote after them.
+        let entries = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
+        let entries = entries.map(|entry| std::str::from_utf8(entry).unwrap_or_default());
         let address = registry.settings.now().access.proxies().client(peer.address.ip(), entries);
         if address != peer.address.ip() {
             // Its port is not known.

@@ -11,7 +11,7 @@ use super::handler::{Registry, handle};
 use super::peer::Peer;
 use super::respond::CONTENT_DIGEST;
 use crate::access::Caller;
-use crate::logs::Record;
+use crate::logs::{AccessLog, Record};
 
 /// What kind of address a path is, for those who count. Names of repositories do not matter here.
 fn kind(path: &str) -> &'static str {
@@ -39,11 +39,38 @@ fn is_recorded(path: &str) -> bool {
     path == "/token" || path == "/v2" || path.starts_with("/v2/")
 }
 
-/// The access log's line of a request, as far as it can be written before the answer.
-fn begin_record(request: &Request) -> Record {
-    let client = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
-    let agent = request.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
-    Record::begin(client, request.method().as_str(), request.uri().path(), agent)
+/// What the access log tells of a request whose client went away before the answer: what it asked for may have been done all
+/// the same. Other servers write this number, too; no client ever sees it.
+const CLIENT_WENT: u16 = 499;
+
+/// The access log's line of a request. One that is not ended is written when it is dropped.
+struct Line {
+    log: Arc<AccessLog>,
+    record: Option<Record>,
+    begun: Instant,
+}
+
+impl Line {
+    /// As far as it can be written before the answer.
+    fn begin(log: Arc<AccessLog>, request: &Request) -> Self {
+        let client = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
+        let agent = request.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+        let record = Record::begin(client, request.method().as_str(), request.uri().path(), agent);
+        Self { log, record: Some(record), begun: Instant::now() }
+    }
+
+    fn end(&mut self, who: &str, status: u16, bytes: Option<u64>) {
+        if let Some(mut record) = self.record.take() {
+            record.end(who, status, bytes, self.begun.elapsed());
+            self.log.record(record);
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.end("", CLIENT_WENT, None);
+    }
 }
 
 /// Answers a request, counts it, and writes a line of it. The query is left out: it may hold what is not to be told.
@@ -53,17 +80,15 @@ pub(super) async fn observe(State(registry): State<Arc<Registry>>, request: Requ
     let sent_bytes = text(request.headers(), &header::CONTENT_LENGTH).to_owned();
     let metrics = Arc::clone(&registry.store);
     let log = registry.log.clone().filter(|_| is_recorded(&path));
-    let record = log.map(|log| (log, begin_record(&request)));
+    let line = log.map(|log| Line::begin(log, &request));
     let response = handle(State(registry), request).await;
     let (status, duration) = (response.status().as_u16(), begun.elapsed());
     metrics.metrics.request(method.as_str(), kind(&path), status, duration);
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let who = response.extensions().get::<Caller>().map(ToString::to_string).unwrap_or_default();
     let digest = text(response.headers(), &CONTENT_DIGEST);
-    if let Some((log, mut record)) = record {
-        let bytes = text(response.headers(), &header::CONTENT_LENGTH).parse().ok();
-        record.end(&who, status, bytes, duration);
-        log.record(record);
+    if let Some(mut line) = line {
+        line.end(&who, status, text(response.headers(), &header::CONTENT_LENGTH).parse().ok());
     }
     // What changes something, once it is done: chunks of uploads on their way are not worth a line.
     let is_change = status == 201 || (method == Method::DELETE && status < 300);

@@ -143,10 +143,12 @@ impl Registry {
         self.upstreams.count(Outcome::Passed);
         let answer =
             Answer::new(StatusCode::OK).digest(&digest).header(header::ETAG, format!("\"{digest}\""));
-        // A long one keeps its place until the client has taken it: it is in memory until then.
-        let body = match place.filter(|_| len > SMALL_BYTES) {
-            Some(place) => Body::new(PlacedBody::new(bytes, place)),
-            None => Body::from(bytes),
+        // A long one is in memory until the client has taken it; no fetch has to wait for that.
+        drop(place);
+        let body = if len > SMALL_BYTES {
+            Body::new(PlacedBody::new(bytes, self.download_place().await?))
+        } else {
+            Body::from(bytes)
         };
         Ok(answer.body(&media_type, body, len))
     }

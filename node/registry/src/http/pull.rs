@@ -75,11 +75,14 @@ impl Registry {
         let is_stale = match self.pull_manifest(wanted.clone(), &reference).await {
             Err(error) if error.is_no_room() => {
                 self.tell_no_room(&error);
-                let passed = self.pass_manifest(&wanted, &reference).await;
-                return passed.map_err(|error| {
-                    self.upstreams.count(Outcome::Failed);
-                    if is_unknown(&error) { RegistryError::ManifestUnknown(reference) } else { error }
-                });
+                match self.pass_manifest(&wanted, &reference).await {
+                    Err(error) if is_unknown(&error) => {
+                        self.upstreams.count(Outcome::Failed);
+                        return Err(RegistryError::ManifestUnknown(reference));
+                    }
+                    Err(error) => return self.serve_old(parts, (repo, reference), error).await,
+                    passed => return passed,
+                }
             }
             pulled => pulled.inspect_err(|_| self.upstreams.count(Outcome::Failed))?,
         };
@@ -87,6 +90,23 @@ impl Registry {
         if is_stale {
             response.headers_mut().insert(header::WARNING, STALE);
         }
+        Ok(response)
+    }
+
+    /// Sends what is here of a manifest that could not be passed on; if that is nothing, why not.
+    async fn serve_old(
+        self: &Arc<Self>,
+        parts: &Parts,
+        (repo, reference): (RepoName, Reference),
+        error: RegistryError,
+    ) -> Result<Response> {
+        let Ok(mut response) = self.get_manifest(parts, repo, reference).await else {
+            self.upstreams.count(Outcome::Failed);
+            return Err(error);
+        };
+        tracing::warn!(%error, "an old tag is served: its upstream cannot be asked");
+        self.upstreams.count(Outcome::Stale);
+        response.headers_mut().insert(header::WARNING, STALE);
         Ok(response)
     }
 
@@ -135,12 +155,9 @@ impl Registry {
     ) -> Result<Response> {
         let here = self.get_blob(parts, repo.clone(), digest).await;
         let Some(wanted) = self.wanted(&repo) else { return here };
-        match here {
-            Err(RegistryError::BlobUnknown(_)) => {}
-            here => {
-                self.upstreams.count(Outcome::Hit);
-                return here;
-            }
+        if !matches!(here, Err(RegistryError::BlobUnknown(_))) {
+            self.upstreams.count(if here.is_ok() { Outcome::Hit } else { Outcome::Failed });
+            return here;
         }
         let pulled = self.pull_blob(parts, wanted, digest).await;
         pulled.map_err(|error| {

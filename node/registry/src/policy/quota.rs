@@ -15,12 +15,27 @@ use crate::name::RepoName;
 use crate::store::Store;
 use crate::upload_id::UploadId;
 
+/// What counts against a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// Which repositories share it.
+    pub(crate) repositories: RepoPattern,
+    /// Whether files count, each once, as for the disk and `max` of `[storage]`; else what each repository holds.
+    pub(crate) is_of_files: bool,
+}
+
+impl Counted {
+    /// All files.
+    pub(crate) fn files() -> Self {
+        Self { repositories: RepoPattern::all(), is_of_files: true }
+    }
+}
+
 /// A limit that a repository is under.
 struct Limit {
     used: u64,
     max: u64,
-    /// Which repositories share it.
-    repositories: RepoPattern,
+    counted: Counted,
     /// What to call it.
     what: String,
 }
@@ -29,12 +44,12 @@ fn limits(view: &impl View, rules: &StorageRules, repo: &RepoName) -> Result<Vec
     let mut limits = Vec::new();
     if let Some(max) = rules.max_bytes {
         let (used, what) = (usage::stored(view)?, "the registry".to_owned());
-        limits.push(Limit { used, max, repositories: RepoPattern::all(), what });
+        limits.push(Limit { used, max, counted: Counted::files(), what });
     }
     for quota in rules.quotas.iter().filter(|quota| quota.repositories.matches(repo)) {
         let used = usage::of_all(view, &quota.repositories)?;
-        let (repositories, what) = (quota.repositories.clone(), quota.repositories.to_string());
-        limits.push(Limit { used, max: quota.max_bytes, repositories, what });
+        let counted = Counted { repositories: quota.repositories.clone(), is_of_files: false };
+        limits.push(Limit { used, max: quota.max_bytes, counted, what: quota.repositories.to_string() });
     }
     Ok(limits)
 }
@@ -88,8 +103,8 @@ impl Store {
             return Ok(Room { bytes: u64::MAX, limit: None });
         }
         let limits = self.meta.read(|view| limits(view, &rules, repo))?;
-        let rooms = limits.into_iter().map(|Limit { used, max, repositories, what }| {
-            (max.saturating_sub(used.saturating_add(open_bytes(&repositories))), what, max)
+        let rooms = limits.into_iter().map(|Limit { used, max, counted, what }| {
+            (max.saturating_sub(used.saturating_add(open_bytes(&counted.repositories))), what, max)
         });
         let least = rooms.min_by_key(|(bytes, ..)| *bytes);
         Ok(least.map_or(Room { bytes: u64::MAX, limit: None }, |(bytes, what, max)| Room {
@@ -98,15 +113,14 @@ impl Store {
         }))
     }
 
-    /// The limits that a repository is under: which repositories share each, and by how much `bytes` more would go beyond
-    /// it.
-    pub(crate) fn quota_excesses(&self, repo: &RepoName, bytes: u64) -> Result<Vec<(RepoPattern, u64)>> {
+    /// The limits that a repository is under: what counts against each, and by how much `bytes` more would go beyond it.
+    pub(crate) fn quota_excesses(&self, repo: &RepoName, bytes: u64) -> Result<Vec<(Counted, u64)>> {
         let rules = self.rules();
         let limits = self.meta.read(|view| limits(view, &rules, repo))?;
-        let excess = |Limit { used, max, repositories, .. }| {
-            let open = self.uploads.open_bytes_of(|session| repositories.matches(&session.repo));
+        let excess = |Limit { used, max, counted, .. }| {
+            let open = self.uploads.open_bytes_of(|session| counted.repositories.matches(&session.repo));
             let excess = used.saturating_add(open).saturating_add(bytes).saturating_sub(max);
-            (repositories, excess)
+            (counted, excess)
         };
         Ok(limits.into_iter().map(excess).collect())
     }

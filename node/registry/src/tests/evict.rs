@@ -87,6 +87,27 @@ fn what_nobody_pulled_for_days_goes_and_its_blobs_with_the_collection() {
 }
 
 #[test]
+fn what_was_pushed_is_no_copy_when_the_upstream_has_the_same() {
+    let (files, hand, store) = fresh();
+    let own = push(&store, "up/a", "v1", 1);
+    store.keep_copies(vec![keeping("up", Some(DAY), Some(0))]);
+    assert_eq!(pull(&store, "up/a", "latest", 1), own);
+    hand.advance(3 * DAY);
+    assert_eq!(store.evict().unwrap(), 0);
+    assert_eq!(
+        (tagged(&store, &repo("up/a"), "v1"), tagged(&store, &repo("up/a"), "latest")),
+        (Some(own), Some(own))
+    );
+    // Neither is it after its metadata was made again.
+    drop(store);
+    let store = Store::open_rebuilding(files, &options(&hand)).unwrap();
+    store.keep_copies(vec![keeping("up", Some(DAY), Some(0))]);
+    hand.advance(3 * DAY);
+    assert_eq!(store.evict().unwrap(), 0);
+    assert!(is_there(&store, "up/a", own));
+}
+
+#[test]
 fn above_the_limit_those_go_that_nobody_pulled_for_longest() {
     let (_, hand, store) = fresh();
     let digests: Vec<_> = (0..4)
