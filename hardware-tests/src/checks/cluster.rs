@@ -23,7 +23,7 @@ const ENOUGH: usize = 5;
 /// How long they may take while several machines share two processors.
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// Four VMs agree, commit ratings, lose one, go on, and take it back.
+/// Four VMs agree, find each other by name, commit ratings, lose one, go on, and take it back.
 ///
 /// # Errors
 /// What did not hold.
@@ -46,6 +46,7 @@ fn check(boards: &mut [Board], context: &Context) -> Result<String, Failure> {
         until(context.boot_limit(), "every node answers", || board.height())?;
     }
     let booted = since.elapsed();
+    find_each_other(boards)?;
     let urls: Result<Vec<String>, Failure> =
         boards.iter().map(|board| Ok(board.client()?.url().to_owned())).collect();
     let second: Value = boards[0].client()?.query("/node", &json!({ "node": "test-2" }))?;
@@ -80,6 +81,20 @@ fn check(boards: &mut [Board], context: &Context) -> Result<String, Failure> {
         acknowledged.len(),
         seconds(back)
     ))
+}
+
+/// Each machine finds the next by its name: multicast DNS over the network that they share.
+fn find_each_other(boards: &mut [Board]) -> Result<(), Failure> {
+    for (number, board) in (1..=NODES).zip(boards) {
+        let next = number % NODES + 1;
+        let address = vm::address(next).to_string();
+        let ask = format!("trustnet os mdns --resolve test-{next}.local");
+        until(LIMIT, &format!("machine {number} finds test-{next}.local"), || match board.run(&ask)? {
+            found if found.trim() == address => Ok(()),
+            found => Err(format!("it was told {found}, and {address} is right").into()),
+        })?;
+    }
+    Ok(())
 }
 
 /// Waits for some more acknowledged transactions.
