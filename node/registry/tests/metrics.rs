@@ -9,6 +9,8 @@ mod common;
 mod elsewhere;
 
 use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{content, request, sha256};
 use elsewhere::Elsewhere;
@@ -47,9 +49,18 @@ fn everything_is_counted_and_told_apart_from_the_images() {
     request(images, "GET", "/v2/a/manifests/none", &[], b"").expect(404);
     request(images, "POST", "/v2/a/blobs/uploads/", &[], b"").expect(202);
     request(images, "GET", "/metrics", &[], b"").expect(404);
-    let answer = request(metrics, "GET", "/metrics", &[], b"").expect(200);
-    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-    let text = String::from_utf8(answer.body).unwrap();
+    let ask = || {
+        let answer = request(metrics, "GET", "/metrics", &[], b"").expect(200);
+        assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+        String::from_utf8(answer.body).unwrap()
+    };
+    // What was sent is counted after it was sent: whoever got it may be quicker.
+    let until = Instant::now() + Duration::from_secs(10);
+    let mut text = ask();
+    while value(&text, "sent_bytes_total ").unwrap() <= 100_000 && Instant::now() < until {
+        thread::sleep(Duration::from_millis(20));
+        text = ask();
+    }
     let is = |line: &str, expected: u64| assert_eq!(value(&text, line), Some(expected), "{line} in {text}");
     is(r#"requests_total{method="POST",route="upload",status="201"}"#, 1);
     is(r#"requests_total{method="GET",route="blob",status="200"}"#, 1);
