@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use cache::*;
 use common::*;
-use elsewhere::{Elsewhere, Reply};
+use elsewhere::{Elsewhere, Reply, wrong_replies};
 use trustnet_registry::{Keeper, Limits, Names, UpstreamSettings, now_seconds};
 
 #[test]
@@ -135,22 +135,7 @@ fn nothing_is_pushed_to_what_is_kept_of_another() {
 fn wrong_content_never_arrives_whole_and_is_not_kept() {
     let layer = content(2, 700_000);
     let digest = sha256(&layer);
-    let mut changed = layer.clone();
-    *changed.last_mut().unwrap() ^= 1;
-    let longer = [layer.as_slice(), b"more"].concat();
-    let cases = [
-        Reply::ok(changed.clone()),
-        Reply::ok(changed).chunked(),
-        Reply::ok(longer.clone()),
-        Reply::ok(longer).chunked(),
-        Reply::ok(&layer[..600_000]),
-        Reply::ok(&layer[..600_000]).chunked(),
-        Reply::ok(layer.clone()).cut_after(600_000),
-        Reply::ok(layer.clone()).chunked().cut_after(600_000),
-        Reply::ok(""),
-        Reply::ok("").chunked(),
-    ];
-    for (index, reply) in cases.into_iter().enumerate() {
+    for (index, reply) in wrong_replies(&layer).into_iter().enumerate() {
         let is_good = Arc::new(AtomicBool::new(false));
         let (good, right) = (Arc::clone(&is_good), layer.clone());
         let upstream = Elsewhere::start(move |_| {

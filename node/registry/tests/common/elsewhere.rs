@@ -187,3 +187,25 @@ fn send(stream: &mut TcpStream, bytes: &[u8], is_chunked: bool) -> std::io::Resu
     }
     Ok(())
 }
+
+/// Every way in which an answer is not `content`, of more than 600,000 bytes: changed, longer, shorter, broken off, empty; with
+/// its length told and without.
+pub fn wrong_replies(content: &[u8]) -> Vec<Reply> {
+    let mut changed = content.to_vec();
+    *changed.last_mut().unwrap() ^= 1;
+    let longer = [content, b"more"].concat();
+    vec![
+        Reply::ok(changed.clone()),
+        Reply::ok(changed).chunked(),
+        Reply::ok(longer.clone()),
+        Reply::ok(longer).chunked(),
+        Reply::ok(&content[..600_000]),
+        Reply::ok(&content[..600_000]).chunked(),
+        Reply::ok(content).cut_after(600_000),
+        Reply::ok(content).chunked().cut_after(600_000),
+        Reply::ok(""),
+        Reply::ok("").chunked(),
+        Reply::ok("x"),
+        Reply::ok("x").chunked(),
+    ]
+}
