@@ -16,6 +16,8 @@ pub const NODE_HOME: &str = "opt/trustnet/node";
 pub const RUN: &str = "run/trustnet";
 /// Keys of `warden` below the root.
 const WARDEN_KEYS: &str = "etc/ssh/authorized_keys/warden";
+/// What joins wireless networks, below the root; not every base has it.
+const SUPPLICANT: [&str; 2] = ["sbin/wpa_supplicant", "usr/sbin/wpa_supplicant"];
 
 /// What came of applying the settings.
 #[derive(Debug)]
@@ -49,14 +51,21 @@ pub fn read_settings(media: Option<&Path>) -> (Settings, Vec<Mistake>) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Default::default(),
         Err(error) => {
             let mistake = Mistake::of_file(format!("it cannot be read: {error}"), "all of it is left out");
-            (Settings::default(), vec![mistake])
+            (Settings::unknown(), vec![mistake])
         }
     }
 }
 
 /// Applies the settings of `media` to the system below `root`.
 pub fn apply(media: Option<&Path>, root: &Path) -> Applied {
-    let (settings, mut mistakes) = read_settings(media);
+    let (mut settings, mut mistakes) = read_settings(media);
+    if settings.wifi.is_some() && !SUPPLICANT.iter().any(|path| root.join(path).exists()) {
+        mistakes.push(Mistake::of_file(
+            "[wifi] cannot be used, for this image has no wpa_supplicant (images of base alpine have it)",
+            "the cable is used",
+        ));
+        settings.wifi = None;
+    }
     let facts = Facts { wired: wired_cards(root), node_key: node_key(root) };
     let mut applied = Applied { mistakes: Vec::new(), changed: Vec::new(), failed: Vec::new() };
     for (path, file) in files::files(&settings, &facts) {

@@ -21,6 +21,8 @@ impl Machine {
         }
         fs::create_dir_all(dir.path().join("root/sys/class/net/wlan0/wireless")).unwrap();
         let machine = Self { dir };
+        fs::create_dir(machine.root().join("sbin")).unwrap();
+        fs::write(machine.root().join(SUPPLICANT[0]), "").unwrap();
         machine.toml(toml);
         machine
     }
@@ -78,6 +80,19 @@ fn mistakes_are_reported_and_the_rest_is_applied() {
     assert!(machine.read("etc/conf.d/syslog").contains("-R 1.2.3.4:514"));
     assert!(machine.read("etc/network/interfaces").contains("auto eth0"));
     assert!(!machine.read("etc/network/interfaces").contains("wlan0"));
+}
+
+#[test]
+fn without_a_supplicant_wifi_is_a_mistake_and_the_cable_gets_the_address() {
+    let machine = Machine::new(&format!(
+        "[ssh]\nkeys = [\"{KEY}\"]\n[network]\naddress = \"10.0.0.2/24\"\n[wifi]\nssid = \"x\"\n"
+    ));
+    fs::remove_file(machine.root().join(SUPPLICANT[0])).unwrap();
+    let applied = machine.apply();
+    assert_eq!(applied.mistakes.len(), 1, "{applied:?}");
+    assert!(machine.read("run/trustnet/report.txt").contains("no wpa_supplicant"), "{applied:?}");
+    let interfaces = machine.read("etc/network/interfaces");
+    assert!(interfaces.contains("iface eth0 inet static") && !interfaces.contains("wlan0"), "{interfaces}");
 }
 
 #[test]

@@ -74,6 +74,13 @@ pub fn provision(root: &Path, node: &Node, media: Option<&Path>, offline: bool) 
         None => fresh_keys(&root.join(NEW_KEYS))?,
     };
     let given = folder.as_ref().map(|dir| dir.join("genesis.json")).filter(|path| path.exists());
+    // Which chain a node belongs to, and with which keys, is settled once: a typing mistake must not settle it.
+    if node.is_unsure {
+        return Err(CliError::failed(
+            "trustnet.toml has mistakes that may concern [node], so no node was made of it",
+        )
+        .next("correct what trustnet-report.txt beside it names, then restart the machine"));
+    }
     let genesis_file = match &node.genesis {
         Some(path) => Some(on_media(media, path)?),
         None => given,

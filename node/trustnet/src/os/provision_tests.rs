@@ -150,6 +150,23 @@ fn given_keys_that_are_wrong_make_nothing() {
 }
 
 #[test]
+fn with_a_mistake_that_may_concern_it_no_chain_is_begun() {
+    let (dir, home) = home();
+    let unsure = Node { is_unsure: true, ..node() };
+    for offline in [true, false] {
+        let error = provision(dir.path(), &unsure, None, offline).unwrap_err();
+        assert!(error.message.contains("mistakes that may concern [node]"), "{error:?}");
+        assert!(!home.exists());
+    }
+    // The machine has its name all the same, and keeps it once the file is right.
+    let key = load_keys(&dir.path().join(NEW_KEYS)).unwrap().node.public();
+    assert_eq!(provision(dir.path(), &node(), None, true).unwrap(), Outcome::Made);
+    assert_eq!(home.key(Role::Node).unwrap().public(), key);
+    // A mistake that is made later costs a node nothing.
+    assert_eq!(provision(dir.path(), &unsure, None, true).unwrap(), Outcome::Present);
+}
+
+#[test]
 fn joining_waits_for_the_network_with_the_keys_made() {
     let (dir, home) = home();
     let joining = Node { join: vec!["http://127.0.0.1:9".into()], ..node() };

@@ -24,6 +24,8 @@ pub struct Reader<'a> {
     text: &'a str,
     /// Lines on which the parser found an error.
     broken: Vec<RangeInclusive<usize>>,
+    /// Whether something is not where it was meant to be, or cannot be read, so that it might belong to any section.
+    pub is_unsure: bool,
     /// What was found, in no order.
     pub mistakes: Vec<Mistake>,
 }
@@ -32,7 +34,8 @@ impl<'a> Reader<'a> {
     /// Parses `text`; what can be understood of it comes back as a table.
     pub fn parse(text: &'a str) -> (Self, DeTable<'a>) {
         let (table, errors) = DeTable::parse_recoverable(text);
-        let mut reader = Self { text, broken: Vec::new(), mistakes: Vec::new() };
+        let mut reader =
+            Self { text, broken: Vec::new(), is_unsure: !errors.is_empty(), mistakes: Vec::new() };
         for error in errors {
             let span = error.span().unwrap_or(0..0);
             let lines = reader.lines(&span);
@@ -62,7 +65,10 @@ impl<'a> Reader<'a> {
         if let Some((value, span)) = self.get(root, name) {
             match value {
                 DeValue::Table(table) => section.table = Some(table),
-                _ => self.add(&span, format!("`{name}` must be a section: [{name}]"), "it is left out"),
+                _ => {
+                    self.is_unsure = true;
+                    self.add(&span, format!("`{name}` must be a section: [{name}]"), "it is left out");
+                }
             }
         }
         self.check_keys(section, keys);
@@ -190,6 +196,7 @@ impl<'a> Reader<'a> {
                 Some(near) => format!("there is no setting `{name}` {place}; did you mean `{near}`?"),
                 None => format!("there is no setting `{name}` {place} (known: {})", known.join(", ")),
             };
+            self.is_unsure = true;
             self.add(&key.span(), problem, "it is left out");
         }
     }

@@ -36,6 +36,13 @@ pub struct Settings {
     pub registry: bool,
 }
 
+impl Settings {
+    /// Of a file that cannot be read.
+    pub fn unknown() -> Self {
+        Self { node: Node { is_unsure: true, ..Node::default() }, ..Self::default() }
+    }
+}
+
 /// `[network]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
@@ -92,6 +99,8 @@ pub struct Node {
     pub genesis: Option<String>,
     /// A folder with keys on the boot medium.
     pub keys: Option<String>,
+    /// Whether a mistake in the file may have cost one of these: then they are not what was meant.
+    pub is_unsure: bool,
 }
 
 /// Understands the bytes of a file. What is wrong is left out and becomes a mistake, in the order of lines.
@@ -99,11 +108,11 @@ pub fn parse(bytes: &[u8]) -> (Settings, Vec<Mistake>) {
     let mut mistakes = Vec::new();
     if bytes.len() > MAX_BYTES {
         let problem = format!("{} bytes are more than the {MAX_BYTES} of a settings file", bytes.len());
-        return (Settings::default(), vec![Mistake::of_file(problem, "all of it is left out")]);
+        return (Settings::unknown(), vec![Mistake::of_file(problem, "all of it is left out")]);
     }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
         let problem = "the file is UTF-16 or no text; save it as UTF-8 (in Notepad: Save as, encoding UTF-8)";
-        return (Settings::default(), vec![Mistake::of_file(problem, "all of it is left out")]);
+        return (Settings::unknown(), vec![Mistake::of_file(problem, "all of it is left out")]);
     }
     // Windows' editors put a mark in front of UTF-8.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -129,11 +138,12 @@ fn read(reader: &mut Reader<'_>, root: Section<'_>) -> Settings {
     let ssh_keys = reader.texts(ssh, "keys", MAX_LIST, checks::ssh_key);
     let network = read_network(reader, root);
     let wifi = read_wifi(reader, root);
-    let node = read_node(reader, root);
     let log = reader.section(root, "log", &["remote"]);
     let remote_log = reader.text(log, "remote", "the log stays on this machine", checks::remote_log);
     let registry = reader.section(root, "registry", &["enabled"]);
     let registry = reader.flag(registry, "enabled", "the registry stays off").unwrap_or(false);
+    // Last: a mistake in any section may be of what was meant for this one.
+    let node = read_node(reader, root);
     Settings { hostname, ssh_keys, network, wifi, node, remote_log, registry }
 }
 
@@ -186,13 +196,17 @@ fn read_wifi(reader: &mut Reader<'_>, root: Section<'_>) -> Option<Wifi> {
 
 fn read_node(reader: &mut Reader<'_>, root: Section<'_>) -> Node {
     let section = reader.section(root, "node", &["name", "join", "peers", "genesis", "keys"]);
-    Node {
+    let before = reader.mistakes.len();
+    let mut node = Node {
+        is_unsure: false,
         name: reader.text(section, "name", "the name is made from the node's key", checks::node_name),
         join: reader.texts(section, "join", MAX_LIST, checks::join),
         peers: reader.texts(section, "peers", MAX_LIST, checks::peer),
         genesis: reader.text(section, "genesis", "it is left out", checks::path),
-        keys: reader.text(section, "keys", "new keys are made", checks::path),
-    }
+        keys: reader.text(section, "keys", "no keys are taken", checks::path),
+    };
+    node.is_unsure = reader.is_unsure || reader.mistakes.len() > before;
+    node
 }
 
 #[cfg(test)]

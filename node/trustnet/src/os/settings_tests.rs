@@ -186,6 +186,36 @@ fn files_that_are_no_text_are_named_as_that() {
 }
 
 #[test]
+fn what_may_have_been_meant_for_the_node_makes_it_unsure() {
+    for text in [
+        "[node]\njoin = \"http://a:26657\"",
+        "[node]\njion = [\"http://a:26657\"]",
+        "[node]\njoin = [\"https://x\"]",
+        "[node]\nkeys = \"../x\"",
+        "[node]\njoin = [\"http://a:26657\"\n[log]\n",
+        "[nodes]\njoin = [\"http://a:26657\"]",
+        "node = 7",
+        "join = [\"http://a:26657\"]",
+        "[log]\njoin = [\"http://a:26657\"]",
+        "[registry]\n[registry]\n",
+        "[node\njoin = []",
+    ] {
+        assert!(read(text).0.node.is_unsure, "{text}");
+    }
+    let utf16: Vec<u8> = "[node]".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(parse(&utf16).0.node.is_unsure);
+    // Values of other sections, where what was meant is plain.
+    for text in [
+        "hostname = 5",
+        "[log]\nremote = 7",
+        "[wifi]\nssid = \"x\"\npassword = \"short\"",
+        "[node]\nname = \"a\"",
+    ] {
+        assert!(!read(text).0.node.is_unsure, "{text}");
+    }
+}
+
+#[test]
 fn no_bytes_make_it_panic() {
     let mut seed = 1_u32;
     let pieces: Vec<&[u8]> = vec![
