@@ -5,6 +5,7 @@ mod board;
 mod checks;
 mod image;
 mod load;
+mod monitor;
 mod report;
 mod shell;
 mod target;
@@ -90,6 +91,8 @@ fn run(args: &Args) -> Result<Report, Failure> {
     let scratch = tempfile::tempdir()?;
     let dir = args.keep.clone().unwrap_or_else(|| scratch.path().to_owned());
     fs::create_dir_all(&dir)?;
+    // QEMU runs in the machine's folder.
+    let dir = fs::canonicalize(dir)?;
     if fs::read_dir(&dir)?.next().is_some() {
         return Err(format!("{} is not empty; give --keep another folder", dir.display()).into());
     }

@@ -10,17 +10,22 @@ use trustnet_image::vm::{LAN, Qemu};
 
 use crate::Failure;
 use crate::image::Image;
+use crate::monitor;
 use crate::shell;
 use crate::target::Target;
 
-/// Memory of a machine, in MiB; the emulated Raspberry Pi has its own.
-const MEMORY_MIB: u64 = 512;
+/// Memory of a machine, in MiB: the least that the image must do with. The emulated Raspberry Pi has its own.
+const MEMORY_MIB: u64 = 256;
+/// The same of a machine with UEFI, whose firmware wants some.
+const MEMORY_WITH_UEFI_MIB: u64 = 512;
 /// Memory of each machine of a network, in MiB.
 const MEMORY_IN_CLUSTER_MIB: u64 = 320;
 /// Size of the disk: an emulated SD card must have a power of two.
 const DISK: &str = "2G";
-/// A port that the firewall must not open, and that leads to it from outside all the same.
-pub const CLOSED_PORT: u16 = 9999;
+/// Ports that the firewall must not open, and that lead to it from outside all the same: what people run (FTP, telnet, web,
+/// NFS, databases), the registry's, which is off, and the neighbours of the node's.
+pub const CLOSED_PORTS: [u16; 14] =
+    [21, 23, 80, 111, 443, 2049, 2222, 5432, 8000, 8053, 8443, 9999, 26656, 26658];
 
 /// Ports of this host that lead to the machine.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +34,8 @@ pub struct Ports {
     pub ssh: u16,
     /// To the RPC.
     pub rpc: u16,
-    /// To [`CLOSED_PORT`].
-    pub closed: u16,
+    /// To [`CLOSED_PORTS`].
+    pub closed: [u16; CLOSED_PORTS.len()],
 }
 
 /// A machine. It is switched off when this is dropped.
@@ -52,7 +57,10 @@ impl Vm {
         let qemu = Qemu::find()?;
         fs::create_dir_all(dir)?;
         make_disk(target, image, dir)?;
-        let ports = Ports { ssh: free_port()?, rpc: free_port()?, closed: free_port()? };
+        let mut ports = Ports { ssh: free_port()?, rpc: free_port()?, closed: [0; CLOSED_PORTS.len()] };
+        for port in &mut ports.closed {
+            *port = free_port()?;
+        }
         let arguments = arguments(target, image, dir, ports, lan, &qemu);
         Ok(Self { dir: dir.to_owned(), arguments, child: None, ports })
     }
@@ -65,7 +73,10 @@ impl Vm {
         let log = File::options().create(true).append(true).open(self.dir.join("qemu.log"))?;
         // It dies with this program, whatever ends it.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "qemu-system-aarch64"]).args(&self.arguments);
+        command
+            .args(["--pdeathsig", "KILL", "qemu-system-aarch64"])
+            .args(&self.arguments)
+            .current_dir(&self.dir);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.child = Some(command.spawn().map_err(|why| format!("cannot run setpriv (util-linux): {why}"))?);
         Ok(())
@@ -83,7 +94,7 @@ impl Vm {
         Ok(())
     }
 
-    /// The end of what it said on its console and QEMU said about it.
+    /// The end of what it said on its console, and what QEMU says about it.
     pub fn last_words(&self) -> String {
         let tail = |file: &str| {
             let text = fs::read(self.dir.join(file)).unwrap_or_default();
@@ -92,10 +103,11 @@ impl Vm {
             lines[lines.len().saturating_sub(25)..].join("\n")
         };
         format!(
-            "--- console of {}\n{}\n--- qemu\n{}",
+            "--- console of {}\n{}\n--- qemu\n{}\n{}",
             self.dir.display(),
             tail("console.log"),
-            tail("qemu.log")
+            tail("qemu.log"),
+            monitor::state(&self.dir)
         )
     }
 }
@@ -153,16 +165,25 @@ fn arguments(
     let disk =
         format!("format={},file={},cache=writeback", disk_format(target), path(&disk_path(target, dir)));
     let forward = |host: u16, guest: u16| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
-    let out = format!(
-        "user,id=out{}{}{}",
-        forward(ports.ssh, 22),
-        forward(ports.rpc, 26657),
-        forward(ports.closed, CLOSED_PORT)
-    );
+    let closed: String =
+        ports.closed.iter().zip(CLOSED_PORTS).map(|(host, guest)| forward(*host, guest)).collect();
+    let out = format!("user,id=out{}{}{closed}", forward(ports.ssh, 22), forward(ports.rpc, 26657));
     let console = format!("file,id=console,append=on,path={}", path(&dir.join("console.log")));
     let mut words: Vec<String> = Vec::new();
     let mut add = |more: &[&str]| words.extend(more.iter().map(|word| (*word).to_owned()));
-    add(&["-display", "none", "-monitor", "none", "-chardev", &console, "-serial", "chardev:console"]);
+    let qmp = format!("unix:{},server=on,wait=off", monitor::SOCKET);
+    add(&[
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-qmp",
+        &qmp,
+        "-chardev",
+        &console,
+        "-serial",
+        "chardev:console",
+    ]);
     let accelerator = if cfg!(target_arch = "aarch64") && Path::new("/dev/kvm").exists() {
         "kvm"
     } else {
@@ -179,13 +200,18 @@ fn arguments(
         return words;
     }
     let cpu = if accelerator == "kvm" { "host" } else { "cortex-a72" };
-    let memory = if lan.is_some() { MEMORY_IN_CLUSTER_MIB } else { MEMORY_MIB };
+    let memory = match target {
+        Target::Uefi => MEMORY_WITH_UEFI_MIB,
+        _ if lan.is_some() => MEMORY_IN_CLUSTER_MIB,
+        _ => MEMORY_MIB,
+    };
     add(&["-machine", "virt", "-accel", accelerator, "-cpu", cpu, "-smp", "2", "-m", &memory.to_string()]);
     if *target == Target::Uefi {
         add(&["-bios", &path(qemu.firmware())]);
     } else {
         add(&["-kernel", &path(&image.kernel), "-initrd", &path(&image.initramfs)]);
-        add(&["-append", &image.command_line]);
+        // The kernel's own complaints, which a console that people see is spared.
+        add(&["-append", &image.command_line.replace("loglevel=3", "loglevel=5")]);
     }
     add(&["-drive", &format!("if=none,id=disk,{disk}")]);
     add(&["-device", "virtio-blk-pci,drive=disk,bootindex=0,romfile="]);

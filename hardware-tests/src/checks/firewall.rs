@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use super::Context;
 use crate::Failure;
 use crate::board::Board;
-use crate::vm::CLOSED_PORT;
+use crate::vm::CLOSED_PORTS;
 
 /// Ports on which something may listen on all addresses (DESIGN.md, section 7): SSH, RPC, REST and dashboard, metrics,
 /// registry.
@@ -50,20 +51,29 @@ fn open_ports(table: &str, state: &str) -> BTreeSet<u16> {
         .collect()
 }
 
-/// Somebody listens on a port that is not listed: from inside it answers, from outside it does not.
+/// Somebody listens on ports that are not listed: from inside they answer, from outside none does.
 pub fn closed(board: &mut Board, _: &Context) -> Result<String, Failure> {
-    let port = board.vm()?.ports.closed;
-    board.run_as_root(&format!("cd /tmp; (while true; do echo inside | nc -l -p {CLOSED_PORT}; done) >/dev/null 2>&1 & echo $! >/tmp/listener; sleep 1"))?;
-    let inside = board.run(&format!("nc -w 3 127.0.0.1 {CLOSED_PORT} </dev/null || true"))?;
-    let outside = ask(port);
-    board.run_as_root("kill $(cat /tmp/listener); rm /tmp/listener; killall nc 2>/dev/null; true")?;
-    if !inside.contains("inside") {
-        return Err(format!("the listener did not answer on the machine itself: {inside:?}").into());
+    let outside = board.vm()?.ports.closed;
+    let ports = CLOSED_PORTS.map(|port| port.to_string()).join(" ");
+    board.run_as_root(&format!(
+        "cd /tmp; for port in {ports}; do (while true; do echo inside | nc -l -p $port; done) >/dev/null 2>&1 & \
+         echo $!; done >/tmp/listeners; sleep 1"
+    ))?;
+    let silent = board.run(&format!(
+        "for port in {ports}; do nc -w 3 127.0.0.1 $port </dev/null | grep -q inside || echo $port; done"
+    ))?;
+    // At once: what is closed keeps whoever asks waiting.
+    let asked = outside.map(|port| thread::spawn(move || ask(port)));
+    let answers = asked.map(|answer| answer.join().unwrap_or_default());
+    board.run_as_root("kill $(cat /tmp/listeners); rm /tmp/listeners; killall nc 2>/dev/null; true")?;
+    if !silent.is_empty() {
+        return Err(format!("no listener answered on the machine itself, on port {silent:?}").into());
     }
-    if outside.contains("inside") {
-        return Err(format!("port {CLOSED_PORT} of the machine answers from outside").into());
+    let open = CLOSED_PORTS.iter().zip(answers).find(|(_, answer)| answer.contains("inside"));
+    if let Some((port, _)) = open {
+        return Err(format!("port {port} of the machine answers from outside").into());
     }
-    Ok(format!("port {CLOSED_PORT} answers inside and not outside"))
+    Ok(format!("TCP ports {ports} answer inside and not outside"))
 }
 
 /// What a port of this host says within some seconds.

@@ -116,7 +116,7 @@ pub const ALL: &[Check] = &[
     },
     Check {
         name: "firewall",
-        promise: "a port that is not listed is closed from outside",
+        promise: "ports that are not listed are closed from outside",
         needs: Needs::Root,
         run: firewall::closed,
     },

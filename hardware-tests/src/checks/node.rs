@@ -6,16 +6,19 @@ use super::{Context, seconds};
 use crate::Failure;
 use crate::board::Board;
 use crate::shell::until;
+use crate::target::Target;
 
 /// Longest time until a killed node answers again.
 const RESPAWN_SECONDS: f64 = 5.0;
 /// Longest time from a node's start to its first answer.
 const ANSWER_SECONDS: f64 = 3.0;
+/// Most memory of the whole system with the node running, in MiB. Boards are other machines, and not held to it.
+const SYSTEM_MIB: u64 = 96;
 /// Prints the process of the node. Debian's busybox has no pgrep.
 const PROCESS: &str = r"for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^trustnet run' && echo ${p#/proc/}; done; true";
 
 /// Healthy by its own account, deciding blocks, on the data partition.
-pub fn is_healthy(board: &mut Board, _: &Context) -> Result<String, Failure> {
+pub fn is_healthy(board: &mut Board, context: &Context) -> Result<String, Failure> {
     // The node may still be on its way when SSH is up.
     until(Duration::from_secs(60), "the node answers", || board.height())?;
     super::writes(board, 3)?;
@@ -30,6 +33,11 @@ pub fn is_healthy(board: &mut Board, _: &Context) -> Result<String, Failure> {
     let kib: Vec<u64> = memory.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let [_, used, _, shared, ..] = kib[..] else { return Err(format!("cannot read {memory:?}").into()) };
     let used = (used + shared) / 1024;
+    if used > SYSTEM_MIB && !matches!(context.target, Target::Board { .. }) {
+        return Err(
+            format!("the whole system uses {used} MiB of memory, and {SYSTEM_MIB} are allowed").into()
+        );
+    }
     let number =
         |text: &str| text.split_whitespace().find_map(|word| word.parse::<u64>().ok()).unwrap_or(0) / 1024;
     let first = status.lines().next().unwrap_or_default();
