@@ -56,8 +56,8 @@ pub fn closed(board: &mut Board, _: &Context) -> Result<String, Failure> {
     let outside = board.vm()?.ports.closed;
     let ports = CLOSED_PORTS.map(|port| port.to_string()).join(" ");
     board.run_as_root(&format!(
-        "cd /tmp; for port in {ports}; do (while true; do echo inside | nc -l -p $port; done) >/dev/null 2>&1 & \
-         echo $!; done >/tmp/listeners; sleep 1"
+        "cd /tmp; rm -f listeners; for port in {ports}; do \
+         (while true; do echo inside | nc -l -p $port; done) >/dev/null 2>&1 & echo $! >>listeners; done; sleep 1"
     ))?;
     let silent = board.run(&format!(
         "for port in {ports}; do nc -w 3 127.0.0.1 $port </dev/null | grep -q inside || echo $port; done"
