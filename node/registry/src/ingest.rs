@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Mismatch, RegistryError, Result};
 use crate::files::{FileHandle, Files};
@@ -59,18 +57,16 @@ impl Ingest {
         self.hasher.algorithm()
     }
 
-    /// Adds `parts` at the end. After an error some of them may be there: [`Ingest::len`] says how much.
-    pub(crate) fn append(&mut self, parts: &[Bytes]) -> Result<()> {
-        for part in parts {
-            if let Err(error) = self.file.write_at(part, self.len) {
-                // A best effort: what is left over is cut again before the file is used.
-                let _ = self.file.set_len(self.len);
-                return Err(RegistryError::io("write", &self.files.describe(&self.name), error));
-            }
-            self.hasher.update(part);
-            self.pieces.update(part);
-            self.len += part.len() as u64;
+    /// Adds `bytes` at the end. After an error none of them counts, wherever the writing ended.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Err(error) = self.file.write_at(bytes, self.len) {
+            // A best effort: what is left over is cut again before the file is used.
+            let _ = self.file.set_len(self.len);
+            return Err(RegistryError::io("write", &self.files.describe(&self.name), error));
         }
+        self.hasher.update(bytes);
+        self.pieces.update(bytes);
+        self.len += bytes.len() as u64;
         Ok(())
     }
 

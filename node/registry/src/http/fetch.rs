@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, Method, header};
-use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::handler::Registry;
@@ -30,9 +29,9 @@ struct Watched {
 }
 
 impl Sink for Watched {
-    fn append(&mut self, batch: &[Bytes]) -> Result<()> {
+    fn append(&mut self, batch: &[u8]) -> Result<()> {
         self.scratch.append(batch)?;
-        self.len += batch.iter().map(|part| part.len() as u64).sum::<u64>();
+        self.len += batch.len() as u64;
         self.transfer.grown(self.len);
         Ok(())
     }
@@ -45,8 +44,8 @@ pub(super) struct Counted<S> {
 }
 
 impl<S: Sink> Sink for Counted<S> {
-    fn append(&mut self, batch: &[Bytes]) -> Result<()> {
-        self.upstreams.received(batch.iter().map(|part| part.len() as u64).sum());
+    fn append(&mut self, batch: &[u8]) -> Result<()> {
+        self.upstreams.received(batch.len() as u64);
         self.sink.append(batch)
     }
 }

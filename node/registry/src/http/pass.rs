@@ -36,10 +36,8 @@ use crate::upstream::{Outcome, Upstreams};
 struct Whole(Vec<u8>);
 
 impl Sink for Whole {
-    fn append(&mut self, batch: &[Bytes]) -> Result<()> {
-        for part in batch {
-            self.0.extend_from_slice(part);
-        }
+    fn append(&mut self, batch: &[u8]) -> Result<()> {
+        self.0.extend_from_slice(batch);
         Ok(())
     }
 }

@@ -1,7 +1,11 @@
 //! Bodies on their way to disk: gathered into batches, written and hashed on another thread while the next batch
-//! arrives. At most two batches of a request are in memory.
+//! arrives. Two batches of a request are in memory, in buffers that it keeps to its end.
+//!
+//! Parts are copied together. A part that waited for its turn would keep its buffer from the connection, which then has the
+//! system make new ones, page by page; that costs more than the copy, and so do writing and hashing in small pieces.
 
 use std::future::poll_fn;
+use std::mem::replace;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -21,7 +25,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// Where batches go.
 pub(super) trait Sink: Send + 'static {
     /// Writes a batch.
-    fn append(&mut self, batch: &[Bytes]) -> Result<()>;
+    fn append(&mut self, batch: &[u8]) -> Result<()>;
 }
 
 /// How a body is received.
@@ -59,66 +63,53 @@ async fn taken_over(takeover: Option<&Notify>) {
     }
 }
 
-/// Gathers a batch. Gives what arrived, and whether there is more, or why not.
-async fn gather(body: &mut Body, terms: &Terms<'_>) -> (Vec<Bytes>, Result<bool>) {
-    let (mut batch, mut bytes) = (Vec::new(), 0);
+/// Gathers a batch into `batch`; `rest` is what did not fit into the last one. Says whether there is more, or why not.
+async fn gather(body: &mut Body, terms: &Terms<'_>, rest: &mut Bytes, batch: &mut Vec<u8>) -> Result<bool> {
     // One alarm for the batch, set when it has to wait: one for each part would wake the thread that keeps the time.
     let mut is_late = pin!(sleep(terms.batch_time));
     let mut is_taken_over = pin!(taken_over(terms.takeover));
-    while bytes < UPLOAD_BATCH_BYTES {
+    loop {
+        let room = UPLOAD_BATCH_BYTES - batch.len();
+        batch.extend_from_slice(&rest.split_to(room.min(rest.len())));
+        if batch.len() == UPLOAD_BATCH_BYTES {
+            return Ok(true);
+        }
         let part = tokio::select! {
             biased;
             () = &mut is_taken_over => {
-                return (batch, Err(RegistryError::UploadInvalid("another request goes on with this upload")));
+                return Err(RegistryError::UploadInvalid("another request goes on with this upload"));
             }
             part = next(body) => part,
-            () = &mut is_late => return (batch, Err(RegistryError::TooSlow)),
+            () = &mut is_late => return Err(RegistryError::TooSlow),
         };
         match part {
-            None => return (batch, Ok(false)),
-            Some(Err(error)) => return (batch, Err(error)),
-            Some(Ok(part)) => {
-                bytes += part.len();
-                batch.push(part);
-            }
+            None => return Ok(false),
+            Some(part) => *rest = part?,
         }
     }
-    (batch, Ok(true))
 }
 
-/// Cuts a batch to `room` bytes; says whether it was longer.
-fn cut(batch: &mut Vec<Bytes>, mut room: u64) -> bool {
-    for (index, part) in batch.iter_mut().enumerate() {
-        if part.len() as u64 > room {
-            part.truncate(room as usize);
-            batch.truncate(index + 1);
-            return true;
-        }
-        room -= part.len() as u64;
-    }
-    false
-}
-
-/// Where the sink is: here, or with the thread that writes the last batch.
+/// Where the sink is: here with a buffer for the next batch but one, or with the thread that writes the last batch.
 enum Place<S> {
-    Here(S),
-    Writing(JoinHandle<(S, Result<()>)>),
+    Here(S, Vec<u8>),
+    Writing(JoinHandle<(S, Vec<u8>, Result<()>)>),
 }
 
 impl<S: Sink> Place<S> {
-    fn write(mut sink: S, batch: Vec<Bytes>) -> Self {
+    fn write(mut sink: S, mut batch: Vec<u8>) -> Self {
         Self::Writing(spawn_blocking(move || {
             let result = sink.append(&batch);
-            (sink, result)
+            batch.clear();
+            (sink, batch, result)
         }))
     }
 
-    async fn settle(self) -> Result<S> {
+    async fn settle(self) -> Result<(S, Vec<u8>)> {
         match self {
-            Self::Here(sink) => Ok(sink),
+            Self::Here(sink, spare) => Ok((sink, spare)),
             Self::Writing(writing) => {
-                let (sink, result) = writing.await.map_err(|_| RegistryError::Interrupted)?;
-                result.map(|()| sink)
+                let (sink, spare, result) = writing.await.map_err(|_| RegistryError::Interrupted)?;
+                result.map(|()| (sink, spare))
             }
         }
     }
@@ -127,23 +118,34 @@ impl<S: Sink> Place<S> {
 /// Receives a body into `sink`, and gives it back. What arrived before an error is in the sink all the same.
 pub(super) async fn receive<S: Sink>(body: &mut Body, sink: S, terms: Terms<'_>) -> Result<S> {
     let limit = terms.exact.unwrap_or(u64::MAX).min(terms.max_bytes);
-    let (mut place, mut received) = (Place::Here(sink), 0);
+    let buffer_bytes = limit.min(UPLOAD_BATCH_BYTES as u64) as usize;
+    let (mut place, mut received) = (Place::Here(sink, Vec::new()), 0);
+    let (mut rest, mut batch) = (Bytes::new(), Vec::new());
     loop {
-        let (mut batch, more) = gather(body, &terms).await;
-        let sink = place.settle().await?;
-        let is_longer = cut(&mut batch, limit - received);
-        received += batch.iter().map(|part| part.len() as u64).sum::<u64>();
-        place = if batch.is_empty() { Place::Here(sink) } else { Place::write(sink, batch) };
+        batch.reserve_exact(buffer_bytes);
+        let more = gather(body, &terms, &mut rest, &mut batch).await;
+        let (sink, spare) = place.settle().await?;
+        let room = limit - received;
+        let is_longer = batch.len() as u64 > room;
+        if is_longer {
+            batch.truncate(room as usize);
+        }
+        received += batch.len() as u64;
+        let is_empty = batch.is_empty();
+        place =
+            if is_empty { Place::Here(sink, spare) } else { Place::write(sink, replace(&mut batch, spare)) };
         if is_longer {
             place.settle().await?;
             return Err(if limit < terms.max_bytes { RegistryError::SizeInvalid } else { terms.too_long });
         }
-        match more {
-            Ok(true) => {}
-            Ok(false) if terms.exact.is_none_or(|exact| exact == received) => return place.settle().await,
-            Ok(false) => return place.settle().await.and(Err(RegistryError::SizeInvalid)),
-            Err(error) => return place.settle().await.and(Err(error)),
-        }
+        let result = match more {
+            Ok(true) => continue,
+            Ok(false) if terms.exact.is_none_or(|exact| exact == received) => Ok(()),
+            Ok(false) => Err(RegistryError::SizeInvalid),
+            Err(error) => Err(error),
+        };
+        let (sink, _) = place.settle().await?;
+        return result.map(|()| sink);
     }
 }
 
@@ -169,14 +171,21 @@ pub(super) async fn drain(headers: &HeaderMap, body: &mut Body) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::task::{Context, Poll};
+
+    use http_body::Frame;
+
     use super::*;
 
     #[derive(Default)]
     struct Kept(Vec<u8>);
 
     impl Sink for Kept {
-        fn append(&mut self, batch: &[Bytes]) -> Result<()> {
-            self.0.extend(batch.iter().flatten());
+        fn append(&mut self, batch: &[u8]) -> Result<()> {
+            assert!(!batch.is_empty() && batch.len() <= UPLOAD_BATCH_BYTES);
+            self.0.extend_from_slice(batch);
             Ok(())
         }
     }
@@ -186,6 +195,49 @@ mod tests {
         let (too_long, batch_time) = (RegistryError::ManifestTooLarge, Duration::from_secs(60));
         let terms = Terms { max_bytes, too_long, exact, batch_time, takeover: None };
         receive(&mut body, Kept::default(), terms).await.map(|kept| kept.0)
+    }
+
+    /// A body in parts of its own choice.
+    struct Listed(VecDeque<Bytes>);
+
+    impl http_body::Body for Listed {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.pop_front().map(|part| Ok(Frame::data(part))))
+        }
+    }
+
+    #[tokio::test]
+    async fn every_byte_arrives_once_however_the_parts_lie_across_batches() {
+        let batch = UPLOAD_BATCH_BYTES;
+        for lengths in [
+            vec![batch],
+            vec![batch - 1, 2],
+            vec![batch + 1],
+            vec![3 * batch + 7, 5, 2 * batch],
+            vec![0, 1, 0, batch, 0],
+            vec![60_000; 20],
+        ] {
+            // Each byte is the number of its part.
+            let parts = lengths.iter().zip(0_u8..).map(|(len, number)| Bytes::from(vec![number; *len]));
+            let parts: VecDeque<Bytes> = parts.collect();
+            let whole = parts.iter().flatten().copied().collect::<Vec<u8>>();
+            let mut body = Body::new(Listed(parts));
+            let terms = Terms {
+                max_bytes: u64::MAX,
+                too_long: RegistryError::ManifestTooLarge,
+                exact: Some(whole.len() as u64),
+                batch_time: Duration::from_secs(60),
+                takeover: None,
+            };
+            let kept = receive(&mut body, Kept::default(), terms).await.unwrap();
+            assert!(kept.0 == whole, "{lengths:?}");
+        }
     }
 
     #[tokio::test]

@@ -7,7 +7,6 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
-use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep};
@@ -33,10 +32,6 @@ use crate::uploads::{Growing, Session};
 /// How often a request looks whether the one before it has let the upload go.
 const TAKEOVER_POLL: Duration = Duration::from_millis(20);
 
-fn bytes_of(batch: &[Bytes]) -> u64 {
-    batch.iter().map(|part| part.len() as u64).sum()
-}
-
 /// An upload that a request holds.
 struct Held {
     store: Arc<Store>,
@@ -45,8 +40,8 @@ struct Held {
 }
 
 impl Sink for Held {
-    fn append(&mut self, batch: &[Bytes]) -> Result<()> {
-        self.store.check_floor(bytes_of(batch))?;
+    fn append(&mut self, batch: &[u8]) -> Result<()> {
+        self.store.check_floor(batch.len() as u64)?;
         let ingest = self.store.uploads.wake(self.session.id, &mut self.growing)?;
         let result = ingest.append(batch);
         self.session.used(ingest.len(), self.store.now_ms());
@@ -83,8 +78,8 @@ impl Scratch {
 }
 
 impl Sink for Scratch {
-    fn append(&mut self, batch: &[Bytes]) -> Result<()> {
-        self.store.check_floor(bytes_of(batch))?;
+    fn append(&mut self, batch: &[u8]) -> Result<()> {
+        self.store.check_floor(batch.len() as u64)?;
         self.ingest.as_mut().ok_or(RegistryError::Interrupted)?.append(batch)
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 
 use super::memory::Memory;
 use crate::catalog::Pushed;
@@ -80,10 +79,7 @@ pub(super) fn content(seed: u64, len: usize) -> Vec<u8> {
 pub(super) fn push_blob(store: &Store, to: &RepoName, content: &[u8]) -> Result<Digest> {
     let (digest, id) = (sha256(content), UploadId::random().unwrap());
     let mut ingest = store.uploads.scratch(id, Algorithm::Sha256)?;
-    let result = ingest
-        .append(&[Bytes::copy_from_slice(content)])
-        .and_then(|()| store.push_blob(to, ingest, digest))
-        .map(|()| digest);
+    let result = ingest.append(content).and_then(|()| store.push_blob(to, ingest, digest)).map(|()| digest);
     store.uploads.remove_files(id);
     result
 }
@@ -98,7 +94,7 @@ pub(super) fn push_manifest(
     let id = UploadId::random().unwrap();
     let mut ingest = store.uploads.scratch(id, Algorithm::Sha256)?;
     let result = ingest
-        .append(&[Bytes::copy_from_slice(text.as_bytes())])
+        .append(text.as_bytes())
         .and_then(|()| store.push_manifest(to, ingest, (None, tags), Some(media_type)));
     store.uploads.remove_files(id);
     result
@@ -108,9 +104,8 @@ pub(super) fn push_manifest(
 pub(super) fn keep_manifest(store: &Store, to: &RepoName, text: &str, tag: Option<&Tag>) -> Result<()> {
     let id = UploadId::random().unwrap();
     let mut ingest = store.uploads.scratch(id, Algorithm::Sha256)?;
-    let result = ingest
-        .append(&[Bytes::copy_from_slice(text.as_bytes())])
-        .and_then(|()| store.keep_manifest(to, ingest, (None, tag), None));
+    let result =
+        ingest.append(text.as_bytes()).and_then(|()| store.keep_manifest(to, ingest, (None, tag), None));
     store.uploads.remove_files(id);
     result
 }

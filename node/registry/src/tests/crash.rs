@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use bytes::Bytes;
 
 use super::common::{
     Hand, LEASE, content, has_blob, image, keep_manifest, manifest, open, options, push_blob, push_manifest,
@@ -70,7 +69,7 @@ fn push_in_chunks(store: &Store, name: &str, bytes: &[u8]) -> Result<()> {
     let session = store.uploads.start(id, (&repo(name), "anonymous"), Algorithm::Sha256, store.now_ms())?;
     for chunk in bytes.chunks(bytes.len() / 2 + 1) {
         let mut growing = session.growing.try_lock().unwrap();
-        store.uploads.wake(id, &mut growing)?.append(&[Bytes::copy_from_slice(chunk)])?;
+        store.uploads.wake(id, &mut growing)?.append(chunk)?;
     }
     let mut growing = session.growing.try_lock().unwrap();
     let Growing::Awake(ingest) = std::mem::replace(&mut *growing, Growing::Gone) else {

@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use bytes::Bytes;
-
 use super::path::{folder_of, plain, resolve};
 use super::tar_read::{Kind, TarReader};
 use super::{COPY_BYTES, INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
@@ -130,7 +128,7 @@ impl Store {
                 return Err(RegistryError::ArchiveInvalid("the archive broke off".to_owned()));
             }
             self.check_floor(read as u64)?;
-            ingest.append(&[Bytes::copy_from_slice(&buffer[..read])])?;
+            ingest.append(&buffer[..read])?;
             left -= read as u64;
         }
         let complete = match expected {
