@@ -5,12 +5,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::outputs::runs;
+use crate::extent::extent;
 use crate::screen::Screen;
 
 const CHUNK_BYTES: usize = 1024 * 1024;
-/// Blocks of the map, in bytes.
-const BLOCK_BYTES: usize = 4096;
 /// `O_EXCL` on a block device: refused by the kernel while a file system on it is mounted (open(2)).
 const O_EXCL: i32 = 0o200;
 
@@ -133,35 +131,29 @@ pub fn flash(device: &Path, image: &[u8], screen: &Screen) -> Result<(), FlashEr
     let flags = if block { O_EXCL } else { 0 };
     let mut disk =
         OpenOptions::new().read(true).write(true).custom_flags(flags).open(device).map_err(failed("open"))?;
-    let runs = runs(image);
-    let total: u64 = runs.iter().map(|(first, last)| ((last - first + 1) * BLOCK_BYTES) as u64).sum();
-    // What is not written belongs to no file of the image: its file table says so. Behind the image nothing is touched:
-    // a card that is flashed again keeps its node.
-    let bar = screen.bytes("writing", total);
-    for &(first, last) in &runs {
-        let (start, end) = (first * BLOCK_BYTES, ((last + 1) * BLOCK_BYTES).min(image.len()));
-        disk.seek(SeekFrom::Start(start as u64)).map_err(failed("write to"))?;
-        for chunk in image[start..end].chunks(CHUNK_BYTES) {
-            disk.write_all(chunk).map_err(failed("write to"))?;
-            bar.advance(chunk.len() as u64);
-        }
+    // From the first byte to the image's end without a gap: what a used card has in a place that is left out would be
+    // taken for a part of a file, or of the file table. Behind the end nothing is touched: a card that is flashed again
+    // keeps its node.
+    let written = &image[..extent(image)];
+    let bar = screen.bytes("writing", written.len() as u64);
+    disk.seek(SeekFrom::Start(0)).map_err(failed("write to"))?;
+    for chunk in written.chunks(CHUNK_BYTES) {
+        disk.write_all(chunk).map_err(failed("write to"))?;
+        bar.advance(chunk.len() as u64);
     }
     disk.sync_all().map_err(failed("flush"))?;
     bar.done();
-    let bar = screen.bytes("reading back", total);
+    let bar = screen.bytes("reading back", written.len() as u64);
     let mut read = vec![0; CHUNK_BYTES];
-    for &(first, last) in &runs {
-        let (start, end) = (first * BLOCK_BYTES, ((last + 1) * BLOCK_BYTES).min(image.len()));
-        disk.seek(SeekFrom::Start(start as u64)).map_err(failed("read"))?;
-        for (number, chunk) in image[start..end].chunks(CHUNK_BYTES).enumerate() {
-            let read = &mut read[..chunk.len()];
-            disk.read_exact(read).map_err(failed("read"))?;
-            if read != chunk {
-                let at = (start + number * CHUNK_BYTES) as u64;
-                return Err(FlashError::Different { device: device.to_owned(), at });
-            }
-            bar.advance(chunk.len() as u64);
+    disk.seek(SeekFrom::Start(0)).map_err(failed("read"))?;
+    for (number, chunk) in written.chunks(CHUNK_BYTES).enumerate() {
+        let read = &mut read[..chunk.len()];
+        disk.read_exact(read).map_err(failed("read"))?;
+        if read != chunk {
+            let at = (number * CHUNK_BYTES) as u64;
+            return Err(FlashError::Different { device: device.to_owned(), at });
         }
+        bar.advance(chunk.len() as u64);
     }
     bar.done();
     Ok(())
@@ -170,7 +162,11 @@ pub fn flash(device: &Path, image: &[u8], screen: &Screen) -> Result<(), FlashEr
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
+    use crate::fat;
+    use crate::tree::Tree;
 
     fn mounts() -> Vec<Mount> {
         parse_mounts(
@@ -200,13 +196,21 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_written_and_read_back() {
-        let card = tempfile::NamedTempFile::new().unwrap();
-        card.as_file().set_len(64 * 1024).unwrap();
-        let mut image = vec![0; 40 * 1024];
-        image[..4].copy_from_slice(b"boot");
-        image[39 * 1024..].fill(9);
+    fn nothing_of_a_used_card_is_left_in_the_image() {
+        const IMAGE_BYTES: usize = 64 * 1024 * 1024;
+        let mut tree = Tree::new();
+        tree.file("zeros", 0o644, vec![0; 2_000_000]).unwrap();
+        tree.file("boot", 0o644, [vec![7; 9_000], vec![0; 1_000_000]].concat()).unwrap();
+        let image = fat::image(&tree, IMAGE_BYTES as u64).unwrap();
+
+        let mut card = tempfile::NamedTempFile::new().unwrap();
+        card.write_all(&vec![0xff; IMAGE_BYTES + 4096]).unwrap();
         flash(card.path(), &image, &Screen::quiet()).unwrap();
-        assert_eq!(fs::read(card.path()).unwrap()[..image.len()], image);
+
+        let after = fs::read(card.path()).unwrap();
+        let end = extent(&image);
+        assert!(after[..end] == image[..end], "a block of the image was not written");
+        assert!(after[end..] == vec![0xff; after.len() - end], "what lies behind the image was touched");
+        assert_eq!(fat::read_image(Cursor::new(after)).unwrap(), tree);
     }
 }

@@ -12,6 +12,7 @@ pub mod cache;
 pub mod deb;
 pub mod debian;
 pub mod elf;
+pub mod extent;
 pub mod fat;
 pub mod files;
 pub mod flash;
