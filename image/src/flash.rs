@@ -131,6 +131,31 @@ pub fn flash(device: &Path, image: &[u8], screen: &Screen) -> Result<(), FlashEr
     let flags = if block { O_EXCL } else { 0 };
     let mut disk =
         OpenOptions::new().read(true).write(true).custom_flags(flags).open(device).map_err(failed("open"))?;
+    write_and_compare(&mut disk, device, image, *screen)
+}
+
+/// What is written and read back: a disk, or in tests something worse.
+trait Medium: Read + Write + Seek {
+    /// Returns once all that was written is on the medium, and what is read from now on comes from there.
+    fn settle(&mut self) -> io::Result<()>;
+}
+
+impl Medium for File {
+    /// What was written is in memory as well, from where it would always be read back right: that copy is dropped. The
+    /// disk stays open for it: once it is closed, a desktop that watches for new cards mounts it.
+    fn settle(&mut self) -> io::Result<()> {
+        self.sync_all()?;
+        Ok(rustix::fs::fadvise(&*self, 0, None, rustix::fs::Advice::DontNeed)?)
+    }
+}
+
+fn write_and_compare(
+    disk: &mut impl Medium,
+    device: &Path,
+    image: &[u8],
+    screen: Screen,
+) -> Result<(), FlashError> {
+    let failed = |what| move |why| FlashError::Io { what, device: device.to_owned(), why };
     // From the first byte to the image's end without a gap: what a used card has in a place that is left out would be
     // taken for a part of a file, or of the file table. Behind the end nothing is touched: a card that is flashed again
     // keeps its node.
@@ -141,7 +166,7 @@ pub fn flash(device: &Path, image: &[u8], screen: &Screen) -> Result<(), FlashEr
         disk.write_all(chunk).map_err(failed("write to"))?;
         bar.advance(chunk.len() as u64);
     }
-    disk.sync_all().map_err(failed("flush"))?;
+    disk.settle().map_err(failed("flush"))?;
     bar.done();
     let bar = screen.bytes("reading back", written.len() as u64);
     let mut read = vec![0; CHUNK_BYTES];
@@ -168,6 +193,9 @@ mod tests {
     use crate::fat;
     use crate::tree::Tree;
 
+    /// The type of a file system that has no disk (`TMPFS_MAGIC` of linux/magic.h).
+    const TMPFS: i64 = 0x0102_1994;
+
     fn mounts() -> Vec<Mount> {
         parse_mounts(
             "/dev/sda1 / ext4 rw 0 0\n/dev/sdb2 /media/card vfat rw 0 0\n/dev/mmcblk0p1 /mnt/x vfat rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n",
@@ -193,6 +221,69 @@ mod tests {
         let refused = flash(card.path(), &[1; 101], &Screen::quiet()).unwrap_err();
         assert!(matches!(refused, FlashError::TooSmall { has: 100, needs: 101, .. }));
         assert_eq!(fs::read(card.path()).unwrap(), [0; 100]);
+    }
+
+    /// A card that is smaller than it says, as forged ones are: what lies behind its real end is there until the cache
+    /// is dropped.
+    struct Forged {
+        bytes: Cursor<Vec<u8>>,
+        real_bytes: usize,
+    }
+
+    impl Read for Forged {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.bytes.read(buffer)
+        }
+    }
+
+    impl Write for Forged {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.bytes.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Seek for Forged {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.bytes.seek(to)
+        }
+    }
+
+    impl Medium for Forged {
+        fn settle(&mut self) -> io::Result<()> {
+            self.bytes.get_mut()[self.real_bytes..].fill(0);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_only_memory_holds_is_not_taken_for_written() {
+        let image = vec![5; 3 * CHUNK_BYTES];
+        let mut card = Forged { bytes: Cursor::new(Vec::new()), real_bytes: 2 * CHUNK_BYTES + 1 };
+        let bad = write_and_compare(&mut card, Path::new("card"), &image, Screen::quiet()).unwrap_err();
+        assert!(matches!(bad, FlashError::Different { at, .. } if at == 2 * CHUNK_BYTES as u64), "{bad}");
+    }
+
+    #[test]
+    fn a_settled_file_is_read_from_the_disk() {
+        use rustix::io::{Errno, ReadWriteFlags, preadv2};
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[1; 4096]).unwrap();
+        // Reads only what is in memory.
+        let from_memory = |file: &File| {
+            preadv2(file, &mut [io::IoSliceMut::new(&mut [0; 4096])], 0, ReadWriteFlags::NOWAIT)
+        };
+        let of_memory = rustix::fs::fstatfs(&file).unwrap().f_type == TMPFS;
+        if of_memory || from_memory(&file) == Err(Errno::OPNOTSUPP) {
+            eprintln!("SKIPPED: this file system cannot tell memory from disk; give another with TMPDIR");
+            return;
+        }
+        assert_eq!(from_memory(&file), Ok(4096));
+        file.settle().unwrap();
+        assert_eq!(from_memory(&file), Err(Errno::AGAIN));
     }
 
     #[test]
