@@ -114,7 +114,7 @@ fn lock_debian(sources: &Sources, screen: Screen) -> Result<(PathBuf, usize), Fa
 fn run_flash(device: &Path, image: &Path, yes: bool) -> Result<(), Failure> {
     let bytes = std::fs::read(image)
         .map_err(|why| format!("cannot read {}: {why}; make it: trustnet-image build", image.display()))?;
-    flash::check(device, bytes.len() as u64)?;
+    let device = &flash::check(device, bytes.len() as u64)?;
     if !yes {
         eprint!("Everything on {} will be lost. Write the image onto it? [y/N] ", device.display());
         let mut answer = String::new();

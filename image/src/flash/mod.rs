@@ -1,4 +1,6 @@
-//! Writing an image onto a card, and reading it back. Refuses what is in use.
+//! Writing an image onto a card, and reading it back.
+
+mod target;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -7,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use crate::extent::extent;
 use crate::screen::Screen;
+
+pub use target::check;
 
 const CHUNK_BYTES: usize = 1024 * 1024;
 /// `O_EXCL` on a block device: refused by the kernel while a file system on it is mounted (open(2)).
@@ -53,7 +57,7 @@ pub enum FlashError {
         at: u64,
     },
     /// The operating system's.
-    #[error("cannot {what} {}: {why}{}", .device.display(), if .why.kind() == io::ErrorKind::PermissionDenied { "; run it with sudo" } else { "" })]
+    #[error("cannot {what} {}: {why}{}", .device.display(), next_step(.device, .why))]
     Io {
         /// What was tried.
         what: &'static str,
@@ -64,60 +68,16 @@ pub enum FlashError {
     },
 }
 
-/// A place where something is mounted: device and folder.
-type Mount = (String, String);
-
-/// Whether a disk may be written.
-///
-/// # Errors
-/// Why not.
-pub fn check(device: &Path, image_bytes: u64) -> Result<(), FlashError> {
-    let failed = |what| move |why| FlashError::Io { what, device: device.to_owned(), why };
-    let kind = fs::metadata(device).map_err(failed("find"))?.file_type();
-    // A plain file stands for a disk in tests, and for people who want the image padded.
-    if !kind.is_block_device() && !kind.is_file() {
-        return Err(FlashError::NoDisk(device.to_owned()));
-    }
-    if kind.is_block_device() {
-        let name = device.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let system = Path::new("/sys/class/block").join(&name);
-        if system.join("partition").exists() {
-            let whole =
-                fs::canonicalize(&system).ok().and_then(|path| path.parent()?.file_name().map(PathBuf::from));
-            return Err(FlashError::Partition(
-                device.to_owned(),
-                Path::new("/dev").join(whole.unwrap_or_default()),
-            ));
+fn next_step(device: &Path, why: &io::Error) -> String {
+    match why.kind() {
+        io::ErrorKind::PermissionDenied => "; run it with sudo".to_owned(),
+        // Not only mounts hold a disk.
+        io::ErrorKind::ResourceBusy => {
+            format!("; swap, RAID, LVM or encryption may use it: lsblk {} shows what", device.display())
         }
-        let mounts = fs::read_to_string("/proc/mounts").map_err(failed("look for mounts of"))?;
-        check_mounts(device, &parse_mounts(&mounts))?;
+        io::ErrorKind::NotFound => "; lsblk lists the disks".to_owned(),
+        _ => String::new(),
     }
-    let has = File::open(device).and_then(|mut file| file.seek(SeekFrom::End(0))).map_err(failed("open"))?;
-    if has < image_bytes {
-        return Err(FlashError::TooSmall { device: device.to_owned(), has, needs: image_bytes });
-    }
-    Ok(())
-}
-
-fn parse_mounts(text: &str) -> Vec<Mount> {
-    let fields =
-        text.lines().map(|line| line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>());
-    fields.filter_map(|fields| Some((fields.first()?.clone(), fields.get(1)?.clone()))).collect()
-}
-
-fn check_mounts(device: &Path, mounts: &[Mount]) -> Result<(), FlashError> {
-    let name = device.to_string_lossy();
-    let on_it = |used: &str| {
-        used.strip_prefix(name.as_ref()).is_some_and(|rest| {
-            let digits = rest.strip_prefix('p').unwrap_or(rest);
-            digits.bytes().all(|byte| byte.is_ascii_digit())
-        })
-    };
-    let Some((used, at)) = mounts.iter().find(|(used, _)| on_it(used)) else { return Ok(()) };
-    if mounts.iter().any(|(used, at)| on_it(used) && ["/", "/boot", "/usr", "/home"].contains(&at.as_str())) {
-        return Err(FlashError::System(device.to_owned()));
-    }
-    Err(FlashError::Mounted { device: device.to_owned(), used: used.clone(), at: at.clone() })
 }
 
 /// Writes an image onto a disk that was checked, and reads it back.
@@ -125,7 +85,7 @@ fn check_mounts(device: &Path, mounts: &[Mount]) -> Result<(), FlashError> {
 /// # Errors
 /// [`FlashError`].
 pub fn flash(device: &Path, image: &[u8], screen: &Screen) -> Result<(), FlashError> {
-    check(device, image.len() as u64)?;
+    let device = &check(device, image.len() as u64)?;
     let failed = |what| move |why| FlashError::Io { what, device: device.to_owned(), why };
     let block = fs::metadata(device).map_err(failed("find"))?.file_type().is_block_device();
     let flags = if block { O_EXCL } else { 0 };
@@ -195,22 +155,6 @@ mod tests {
 
     /// The type of a file system that has no disk (`TMPFS_MAGIC` of linux/magic.h).
     const TMPFS: i64 = 0x0102_1994;
-
-    fn mounts() -> Vec<Mount> {
-        parse_mounts(
-            "/dev/sda1 / ext4 rw 0 0\n/dev/sdb2 /media/card vfat rw 0 0\n/dev/mmcblk0p1 /mnt/x vfat rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n",
-        )
-    }
-
-    #[test]
-    fn disks_in_use_are_refused() {
-        assert!(matches!(check_mounts(Path::new("/dev/sda"), &mounts()), Err(FlashError::System(_))));
-        let used = check_mounts(Path::new("/dev/sdb"), &mounts()).unwrap_err();
-        assert!(used.to_string().contains("umount /media/card"), "{used}");
-        assert!(check_mounts(Path::new("/dev/mmcblk0"), &mounts()).is_err());
-        assert!(check_mounts(Path::new("/dev/sd"), &mounts()).is_ok());
-        assert!(check_mounts(Path::new("/dev/sdc"), &mounts()).is_ok());
-    }
 
     #[test]
     fn what_is_no_disk_or_too_small_is_refused() {
