@@ -35,7 +35,7 @@ enum Command {
     Flash {
         /// The whole card, such as /dev/sdb
         device: PathBuf,
-        /// The image
+        /// The image, or its compressed copy
         #[arg(long, default_value = "trustnet.img")]
         image: PathBuf,
         /// Do not ask
@@ -112,8 +112,7 @@ fn lock_debian(sources: &Sources, screen: Screen) -> Result<(PathBuf, usize), Fa
 }
 
 fn run_flash(device: &Path, image: &Path, yes: bool) -> Result<(), Failure> {
-    let bytes = std::fs::read(image)
-        .map_err(|why| format!("cannot read {}: {why}; make it: trustnet-image build", image.display()))?;
+    let bytes = flash::read_image(image)?;
     let device = &flash::check(device, bytes.len() as u64)?;
     if !yes {
         eprint!("Everything on {} will be lost. Write the image onto it? [y/N] ", device.display());

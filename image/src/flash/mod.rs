@@ -1,5 +1,6 @@
 //! Writing an image onto a card, and reading it back.
 
+mod source;
 mod target;
 
 use std::fs::{self, File, OpenOptions};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::extent::extent;
 use crate::screen::Screen;
 
+pub use source::{SourceError, read_image};
 pub use target::check;
 
 const CHUNK_BYTES: usize = 1024 * 1024;
