@@ -9,6 +9,7 @@ pub mod base_debian;
 pub mod boot;
 pub mod build;
 pub mod cache;
+pub mod crates;
 pub mod deb;
 pub mod debian;
 pub mod elf;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::base::Part;
 use crate::cache::sha256_hex;
+use crate::crates::Crate;
 use crate::extent::{BLOCK_BYTES, extent};
 
 /// Level of the compression. Above it gains little and takes long.
@@ -46,9 +47,10 @@ pub fn block_map(image: &[u8]) -> String {
     text(&sum)
 }
 
-/// Everything that is in the image, as `CycloneDX` 1.5: packages and crates with their licences.
+/// Everything that is in the image, as `CycloneDX` 1.5: packages and crates with their licences. Where the crates are not
+/// known the list says of itself that it is incomplete.
 #[must_use]
-pub fn sbom(version: &str, parts: &[Part], crates: &[(String, String, String)]) -> Value {
+pub fn sbom(version: &str, parts: &[Part], crates: Option<&[Crate]>) -> Value {
     let packages = parts.iter().map(|part| {
         let Part { kind, name, version, purl, sha256, licence } = part;
         let mut component = json!({ "type": kind, "name": name, "version": version, "purl": purl });
@@ -61,7 +63,8 @@ pub fn sbom(version: &str, parts: &[Part], crates: &[(String, String, String)]) 
         }
         component
     });
-    let crates = crates.iter().map(|(name, version, licence)| {
+    let short = crates.is_none();
+    let crates = crates.unwrap_or_default().iter().map(|Crate { name, version, licence }| {
         json!({
             "type": "library",
             "name": name,
@@ -70,13 +73,20 @@ pub fn sbom(version: &str, parts: &[Part], crates: &[(String, String, String)]) 
             "licenses": [{ "expression": licence }],
         })
     });
-    json!({
+    let image = "trustnet-image";
+    let mut list = json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
-        "metadata": { "component": { "type": "operating-system", "name": "trustnet-image", "version": version } },
+        "metadata": {
+            "component": { "bom-ref": image, "type": "operating-system", "name": image, "version": version }
+        },
         "components": packages.chain(crates).collect::<Vec<_>>(),
-    })
+    });
+    if short {
+        list["compositions"] = json!([{ "aggregate": "incomplete", "assemblies": [image] }]);
+    }
+    list
 }
 
 /// The entry with which Raspberry Pi Imager lists the image.
@@ -140,10 +150,13 @@ mod tests {
             licence: Some("GPL-2+".into()),
         };
         let bare = Part { sha256: None, licence: None, ..part.clone() };
-        let list = sbom("0.1.0", &[part, bare], &[("redb".into(), "4.4.0".into(), "MIT".into())]);
+        let redb = Crate { name: "redb".into(), version: "4.4.0".into(), licence: "MIT".into() };
+        let list = sbom("0.1.0", &[part.clone(), bare], Some(&[redb]));
         assert_eq!(list["components"][0]["type"], "firmware");
         assert_eq!(list["components"][0]["licenses"][0]["license"]["name"], "GPL-2+");
         assert!(list["components"][1].get("licenses").is_none());
         assert_eq!(list["components"][2]["licenses"][0]["expression"], "MIT");
+        assert!(list.get("compositions").is_none());
+        assert_eq!(sbom("0.1.0", &[part], None)["compositions"][0]["aggregate"], "incomplete");
     }
 }

@@ -8,8 +8,9 @@ use trustnet::os::{checks, mistakes, settings};
 use trustnet_image::archive::tar_gz;
 use trustnet_image::build::Settings;
 use trustnet_image::cache::sha256_hex;
+use trustnet_image::crates;
 use trustnet_image::fat;
-use trustnet_image::inputs::{self, Inputs, SourceArgs};
+use trustnet_image::inputs::{Inputs, SourceArgs};
 use trustnet_image::outputs;
 use trustnet_image::screen::Screen;
 use trustnet_image::sign;
@@ -127,8 +128,13 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
         let packed = outputs::compress(&image)?;
         let packed_name = format!("{name}.zst");
         let entry = outputs::imager_entry(&inputs.version, &packed_name, &image, &packed);
-        let crates = inputs::crates(&sources.repository);
-        let sbom = outputs::sbom(&inputs.version, &inputs.base.parts, &crates);
+        let linked = crates::crates(&sources.repository);
+        if let Err(why) = &linked {
+            notes.push(format!(
+                "{name}.sbom.json lacks the crates of the program: {why}. Build it again where `cargo tree --offline` works"
+            ));
+        }
+        let sbom = outputs::sbom(&inputs.version, &inputs.base.parts, linked.ok().as_deref());
         let overlay = tar_gz(&inputs.overlay)?;
         let sums = [(&name, &image), (&packed_name, &packed)];
         let sums: String = sums.map(|(name, bytes)| format!("{}  {name}\n", sha256_hex(bytes))).concat();
