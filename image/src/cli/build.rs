@@ -150,21 +150,7 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
             (args.out.with_file_name("trustnet.apkovl.tar.gz"), overlay),
         ]);
     }
-    // All are written before the first gets its name.
-    let part = |path: &Path| {
-        path.with_file_name(format!(".{}.part", path.file_name().unwrap_or_default().to_string_lossy()))
-    };
-    for (index, (path, bytes)) in files.iter().enumerate() {
-        if let Err(why) = fs::write(part(path), bytes) {
-            for (path, _) in &files[..=index] {
-                let _ = fs::remove_file(part(path));
-            }
-            return Err(format!("cannot write {}: {why}", path.display()).into());
-        }
-    }
-    for (path, _) in &files {
-        fs::rename(part(path), path)?;
-    }
+    write_files(&files)?;
     let sha256 = sha256_hex(&image);
     // Last, where they are seen.
     for note in &notes {
@@ -185,6 +171,25 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
         say!("  SHA-256 {sha256}\nnext: trustnet-image flash /dev/sdX --image {}", args.out.display());
     }
     Ok(())
+}
+
+/// Writes files; all before the first gets its name. What is half done is removed.
+fn write_files(files: &[(PathBuf, Vec<u8>)]) -> Result<(), Failure> {
+    let part = |path: &Path| {
+        path.with_file_name(format!(".{}.part", path.file_name().unwrap_or_default().to_string_lossy()))
+    };
+    let written =
+        files.iter().try_for_each(|(path, bytes)| fs::write(part(path), bytes).map_err(|why| (path, why)));
+    let named = written.and_then(|()| {
+        files.iter().try_for_each(|(path, _)| fs::rename(part(path), path).map_err(|why| (path, why)))
+    });
+    named.map_err(|(path, why)| {
+        for (path, _) in files {
+            // Most are not there any more, or not yet.
+            let _ = fs::remove_file(part(path));
+        }
+        format!("cannot write {}: {why}", path.display()).into()
+    })
 }
 
 /// A size for people.
@@ -223,6 +228,22 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_file_that_cannot_be_written_is_named_and_nothing_half_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = ["a", "b", "c"].map(|name| dir.path().join(name));
+        let files = places.clone().map(|path| (path, b"new".to_vec()));
+        write_files(&files).unwrap();
+        fs::remove_file(&places[1]).unwrap();
+        fs::create_dir(&places[1]).unwrap();
+        let error = write_files(&files).unwrap_err().to_string();
+        assert!(error.contains(&*places[1].to_string_lossy()), "{error}");
+        let mut left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["a", "b", "c"]);
+    }
+
     /// The public half of an ed25519 key, and of one that lives in a token.
     const KEYS: [&str; 2] = [
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE0RFUTXYTm5GVfkQHjjRGAbNaA3yNKAMmBr4hlsSEgP me@laptop",
@@ -240,8 +261,9 @@ mod tests {
         for key in KEYS {
             assert_eq!(read_public_key(file(&format!("{key}\n")).path()).unwrap(), key);
         }
+        let both = KEYS.join("\n");
         let refused =
-            ["", "ssh-ed25519", "ssh-ed25519 garbage", "ssh-dss AAAA", "hello", &KEYS.join("\n")[..], &KEYS[0][..60]];
+            ["", "ssh-ed25519", "ssh-ed25519 garbage", "ssh-dss AAAA", "hello", &both, &KEYS[0][..60]];
         for text in refused {
             let file = file(text);
             let error = read_public_key(file.path()).unwrap_err().to_string();

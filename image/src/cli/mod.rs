@@ -107,7 +107,8 @@ fn lock_debian(sources: &Sources, screen: Screen) -> Result<(PathBuf, usize), Fa
     pins.push(index.kernel().ok_or_else(|| DebianError::NoPackage(KERNEL.to_owned()))?);
     pins.sort();
     let path = sources.repository.join("image/debian.lock");
-    std::fs::write(&path, lock::format(&pins))?;
+    std::fs::write(&path, lock::format(&pins))
+        .map_err(|why| format!("cannot write {}: {why}", path.display()))?;
     Ok((path, pins.len()))
 }
 
@@ -117,7 +118,9 @@ fn run_flash(device: &Path, image: &Path, yes: bool) -> Result<(), Failure> {
     if !yes {
         eprint!("Everything on {} will be lost. Write the image onto it? [y/N] ", device.display());
         let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer)?;
+        std::io::stdin()
+            .read_line(&mut answer)
+            .map_err(|why| format!("cannot read your answer: {why}; without a question: --yes"))?;
         if !answer.trim().eq_ignore_ascii_case("y") {
             return Err("nothing was written".into());
         }
