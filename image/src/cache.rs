@@ -9,7 +9,6 @@ use sha2::{Digest, Sha256};
 
 use crate::screen::Screen;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest download, in bytes.
 const MAX_DOWNLOAD_BYTES: u64 = 1024 * 1024 * 1024;
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -20,6 +19,14 @@ pub enum FetchError {
     /// The server does not have it.
     #[error("{url}: the server does not have it (HTTP {status})")]
     Gone {
+        /// What was asked for.
+        url: String,
+        /// The server's answer.
+        status: u16,
+    },
+    /// The server does not give it, now or to us.
+    #[error("{url}: the server answered HTTP {status}; try again later, or give another mirror")]
+    Refused {
         /// What was asked for.
         url: String,
         /// The server's answer.
@@ -60,11 +67,29 @@ pub enum FetchError {
     },
 }
 
+/// How long a server is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// For a connection.
+    connect: Duration,
+    /// For the whole head of its answer.
+    answer: Duration,
+    /// For the next bytes; a download that goes on may take as long as it will.
+    stall: Duration,
+}
+
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(20),
+    answer: Duration::from_secs(60),
+    stall: Duration::from_secs(60),
+};
+
 /// A folder of downloads, named after their hash and name.
 #[derive(Debug, Clone)]
 pub struct Cache {
     dir: PathBuf,
     offline: bool,
+    limits: Limits,
 }
 
 /// The file's name in a URL.
@@ -82,7 +107,7 @@ impl Cache {
     /// The cache in `dir`. `offline`: never ask the network.
     #[must_use]
     pub fn new(dir: PathBuf, offline: bool) -> Self {
-        Self { dir, offline }
+        Self { dir, offline, limits: LIMITS }
     }
 
     /// Where downloads are kept unless told otherwise.
@@ -112,7 +137,7 @@ impl Cache {
         if self.offline {
             return Err(FetchError::Offline(path));
         }
-        let bytes = download(url, *screen)?;
+        let bytes = download(url, *screen, self.limits)?;
         let found = sha256_hex(&bytes);
         if found != sha256 {
             return Err(FetchError::WrongHash { url: url.into(), found, expected: sha256.into() });
@@ -151,7 +176,7 @@ impl Cache {
         if self.offline {
             return Err(FetchError::Offline(PathBuf::from(url)));
         }
-        download(url, *screen)
+        download(url, *screen, self.limits)
     }
 
     fn keep(&self, path: &Path, bytes: &[u8]) -> Result<(), FetchError> {
@@ -174,18 +199,25 @@ impl Cache {
     }
 }
 
-fn download(url: &str, screen: Screen) -> Result<Vec<u8>, FetchError> {
+fn download(url: &str, screen: Screen, limits: Limits) -> Result<Vec<u8>, FetchError> {
     let network = |why: String| FetchError::Network { url: url.into(), why };
     if url.starts_with("https:") {
         return Err(network(
             "this program speaks no TLS; what it takes is signed or pinned, so give http: instead".into(),
         ));
     }
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_connect(Some(CONNECT_TIMEOUT)).build().into();
+    let config = ureq::Agent::config_builder()
+        .timeout_connect(Some(limits.connect))
+        .timeout_recv_response(Some(limits.answer))
+        .timeout_per_read(Some(limits.stall));
+    let agent: ureq::Agent = config.build().into();
     let response = match agent.get(url).call() {
         Ok(response) => response,
-        Err(ureq::Error::StatusCode(status)) => return Err(FetchError::Gone { url: url.into(), status }),
+        // Only of these a file that was there once is known to be there no longer, and its successor may be taken.
+        Err(ureq::Error::StatusCode(status @ (404 | 410))) => {
+            return Err(FetchError::Gone { url: url.into(), status });
+        }
+        Err(ureq::Error::StatusCode(status)) => return Err(FetchError::Refused { url: url.into(), status }),
         Err(error) => return Err(network(error.to_string())),
     };
     let length = response.headers().get("content-length");
@@ -219,6 +251,7 @@ fn download(url: &str, screen: Screen) -> Result<Vec<u8>, FetchError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::net::TcpListener;
+    use std::sync::mpsc;
     use std::thread;
 
     use super::*;
@@ -274,6 +307,58 @@ mod tests {
             &screen,
         );
         assert!(matches!(gone, Err(FetchError::Gone { status: 404, .. })), "{gone:?}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_a_file_that_is_not_there_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(dir.path().into(), false);
+        let ask = |status: u16| {
+            let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            cache.fresh(&serve(vec![answer.into_bytes()]), &Screen::quiet()).unwrap_err()
+        };
+        for status in [404, 410] {
+            let error = ask(status);
+            assert!(matches!(error, FetchError::Gone { status: said, .. } if said == status), "{error}");
+        }
+        for status in [403, 429, 500, 503] {
+            let error = ask(status);
+            assert!(matches!(error, FetchError::Refused { status: said, .. } if said == status), "{error}");
+            assert!(error.to_string().contains(&format!("HTTP {status}; try again later")), "{error}");
+        }
+    }
+
+    /// A server that says something, and then nothing more until the sender is dropped.
+    fn fall_silent(said: Vec<u8>) -> (String, mpsc::Sender<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/pool/thing.deb", listener.local_addr().unwrap());
+        let (wait, waiting) = mpsc::channel::<()>();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 2048]);
+            let _ = stream.write_all(&said);
+            // The end of the test; or of patience, for a client that has none of its own.
+            let _ = waiting.recv_timeout(Duration::from_secs(60));
+        });
+        (url, wait)
+    }
+
+    #[test]
+    fn a_server_that_falls_silent_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let patient = Duration::from_secs(3600);
+        let short = Duration::from_millis(50);
+        let in_the_body = (answer(b"cont", 7), Limits { connect: patient, answer: patient, stall: short });
+        let in_the_head =
+            (b"HTTP/1.1 200 OK\r\n".to_vec(), Limits { connect: patient, answer: short, stall: patient });
+        for (said, limits) in [in_the_body, in_the_head] {
+            let (url, _silent) = fall_silent(said);
+            let cache = Cache { limits, ..Cache::new(dir.path().into(), false) };
+            let error = cache.pinned(&url, &sha256_hex(b"content"), &Screen::quiet()).unwrap_err();
+            assert!(matches!(error, FetchError::Network { .. }), "{error}");
+            assert!(error.to_string().contains("timeout"), "{error}");
+        }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 

@@ -256,28 +256,3 @@ fn source_time(repository: &Path) -> u64 {
     };
     given.or_else(committed).unwrap_or(0)
 }
-
-/// Crates of the program with version and licence, as cargo knows them; empty where cargo is not there.
-#[must_use]
-pub fn crates(repository: &Path) -> Vec<(String, String, String)> {
-    let metadata = Command::new("cargo")
-        .current_dir(repository)
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--locked",
-            "--offline",
-            "--filter-platform",
-            "aarch64-unknown-linux-musl",
-        ])
-        .output();
-    let Ok(output) = metadata else { return Vec::new() };
-    let Ok(value) = serde_json::from_slice::<serde_json::Value>(&output.stdout) else { return Vec::new() };
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or("NOASSERTION").to_owned();
-    let packages = value["packages"].as_array().into_iter().flatten();
-    let mut crates: Vec<_> =
-        packages.map(|p| (text(&p["name"]), text(&p["version"]), text(&p["license"]))).collect();
-    crates.sort();
-    crates
-}

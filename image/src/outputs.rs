@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::base::Part;
 use crate::cache::sha256_hex;
+use crate::crates::Crate;
+use crate::extent::{BLOCK_BYTES, extent};
 
-/// Bytes of a block in the map.
-const BLOCK_BYTES: usize = 4096;
 /// Level of the compression. Above it gains little and takes long.
 const ZSTD_LEVEL: i32 = 15;
 
@@ -26,41 +26,18 @@ pub fn compress(image: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// Runs of blocks that are not all zero: first and last block.
-#[must_use]
-pub fn runs(image: &[u8]) -> Vec<(usize, usize)> {
-    let mut runs: Vec<(usize, usize)> = Vec::new();
-    for (number, block) in image.chunks(BLOCK_BYTES).enumerate() {
-        if block.iter().all(|byte| *byte == 0) {
-            continue;
-        }
-        match runs.last_mut() {
-            Some((_, last)) if *last + 1 == number => *last = number,
-            _ => runs.push((number, number)),
-        }
-    }
-    runs
-}
-
-/// The map of blocks, in the format of bmaptool (version 2.0): what need not be written is left out.
+/// The map of blocks, in the format of bmaptool (version 2.0): what lies behind the image's end is left out.
 #[must_use]
 pub fn block_map(image: &[u8]) -> String {
-    let runs = runs(image);
-    let mapped: usize = runs.iter().map(|(first, last)| last - first + 1).sum();
-    let ranges: String = runs
-        .iter()
-        .map(|(first, last)| {
-            let end = ((last + 1) * BLOCK_BYTES).min(image.len());
-            let sum = sha256_hex(&image[first * BLOCK_BYTES..end]);
-            let range = if first == last { first.to_string() } else { format!("{first}-{last}") };
-            format!("    <Range chksum=\"{sum}\"> {range} </Range>\n")
-        })
-        .collect();
+    let end = extent(image);
+    let mapped = end.div_ceil(BLOCK_BYTES);
+    let range = if mapped > 1 { format!("0-{}", mapped - 1) } else { "0".to_owned() };
+    let data = sha256_hex(&image[..end]);
     let text = |sum: &str| {
         format!(
             "<?xml version=\"1.0\" ?>\n<bmap version=\"2.0\">\n  <ImageSize> {} </ImageSize>\n  <BlockSize> {BLOCK_BYTES} </BlockSize>\n  \
              <BlocksCount> {} </BlocksCount>\n  <MappedBlocksCount> {mapped} </MappedBlocksCount>\n  \
-             <ChecksumType> sha256 </ChecksumType>\n  <BmapFileChecksum> {sum} </BmapFileChecksum>\n  <BlockMap>\n{ranges}  </BlockMap>\n</bmap>\n",
+             <ChecksumType> sha256 </ChecksumType>\n  <BmapFileChecksum> {sum} </BmapFileChecksum>\n  <BlockMap>\n    <Range chksum=\"{data}\"> {range} </Range>\n  </BlockMap>\n</bmap>\n",
             image.len(),
             image.len().div_ceil(BLOCK_BYTES),
         )
@@ -70,9 +47,10 @@ pub fn block_map(image: &[u8]) -> String {
     text(&sum)
 }
 
-/// Everything that is in the image, as `CycloneDX` 1.5: packages and crates with their licences.
+/// Everything that is in the image, as `CycloneDX` 1.5: packages and crates with their licences. Where the crates are not
+/// known the list says of itself that it is incomplete.
 #[must_use]
-pub fn sbom(version: &str, parts: &[Part], crates: &[(String, String, String)]) -> Value {
+pub fn sbom(version: &str, parts: &[Part], crates: Option<&[Crate]>) -> Value {
     let packages = parts.iter().map(|part| {
         let Part { kind, name, version, purl, sha256, licence } = part;
         let mut component = json!({ "type": kind, "name": name, "version": version, "purl": purl });
@@ -85,7 +63,8 @@ pub fn sbom(version: &str, parts: &[Part], crates: &[(String, String, String)]) 
         }
         component
     });
-    let crates = crates.iter().map(|(name, version, licence)| {
+    let short = crates.is_none();
+    let crates = crates.unwrap_or_default().iter().map(|Crate { name, version, licence }| {
         json!({
             "type": "library",
             "name": name,
@@ -94,13 +73,20 @@ pub fn sbom(version: &str, parts: &[Part], crates: &[(String, String, String)]) 
             "licenses": [{ "expression": licence }],
         })
     });
-    json!({
+    let image = "trustnet-image";
+    let mut list = json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
-        "metadata": { "component": { "type": "operating-system", "name": "trustnet-image", "version": version } },
+        "metadata": {
+            "component": { "bom-ref": image, "type": "operating-system", "name": image, "version": version }
+        },
         "components": packages.chain(crates).collect::<Vec<_>>(),
-    })
+    });
+    if short {
+        list["compositions"] = json!([{ "aggregate": "incomplete", "assemblies": [image] }]);
+    }
+    list
 }
 
 /// The entry with which Raspberry Pi Imager lists the image.
@@ -136,11 +122,12 @@ mod tests {
     }
 
     #[test]
-    fn the_map_names_what_is_not_zero() {
-        assert_eq!(runs(&image()), [(0, 0), (5, 6)]);
+    fn the_map_is_one_range_that_leaves_out_no_zeros_but_those_at_the_end() {
         let map = block_map(&image());
-        assert!(map.contains("<MappedBlocksCount> 3 </MappedBlocksCount>"));
-        assert!(map.contains(" 5-6 </Range>"));
+        assert!(map.contains("<MappedBlocksCount> 7 </MappedBlocksCount>"), "{map}");
+        let data = sha256_hex(&image()[..7 * BLOCK_BYTES]);
+        assert!(map.contains(&format!("<Range chksum=\"{data}\"> 0-6 </Range>")), "{map}");
+        assert_eq!(map.matches("<Range").count(), 1);
         let sum = map.split("<BmapFileChecksum> ").nth(1).unwrap()[..64].to_owned();
         assert_eq!(sha256_hex(map.replace(&sum, &"0".repeat(64)).as_bytes()), sum);
     }
@@ -163,10 +150,13 @@ mod tests {
             licence: Some("GPL-2+".into()),
         };
         let bare = Part { sha256: None, licence: None, ..part.clone() };
-        let list = sbom("0.1.0", &[part, bare], &[("redb".into(), "4.4.0".into(), "MIT".into())]);
+        let redb = Crate { name: "redb".into(), version: "4.4.0".into(), licence: "MIT".into() };
+        let list = sbom("0.1.0", &[part.clone(), bare], Some(&[redb]));
         assert_eq!(list["components"][0]["type"], "firmware");
         assert_eq!(list["components"][0]["licenses"][0]["license"]["name"], "GPL-2+");
         assert!(list["components"][1].get("licenses").is_none());
         assert_eq!(list["components"][2]["licenses"][0]["expression"], "MIT");
+        assert!(list.get("compositions").is_none());
+        assert_eq!(sbom("0.1.0", &[part], None)["compositions"][0]["aggregate"], "incomplete");
     }
 }

@@ -4,11 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use trustnet::os::{checks, mistakes, settings};
 use trustnet_image::archive::tar_gz;
 use trustnet_image::build::Settings;
 use trustnet_image::cache::sha256_hex;
+use trustnet_image::crates;
 use trustnet_image::fat;
-use trustnet_image::inputs::{self, Inputs, SourceArgs};
+use trustnet_image::inputs::{Inputs, SourceArgs};
 use trustnet_image::outputs;
 use trustnet_image::screen::Screen;
 use trustnet_image::sign;
@@ -41,7 +43,11 @@ pub struct BuildArgs {
     json: bool,
 }
 
-/// A public key as one line.
+/// What a build without a key says.
+const NOBODY: &str = "nobody will be able to log in, because no SSH key was given. Build it with --ssh-key ~/.ssh/id_ed25519.pub, \
+                      or put the key into [ssh] keys of trustnet.toml on the card before you start it";
+
+/// A public key as one line, as the node takes it.
 pub fn read_public_key(path: &Path) -> Result<String, Failure> {
     let text = fs::read_to_string(path).map_err(|why| format!("cannot read {}: {why}", path.display()))?;
     if text.contains("PRIVATE KEY") {
@@ -49,13 +55,37 @@ pub fn read_public_key(path: &Path) -> Result<String, Failure> {
             format!("{} is a private key: give the public one, which ends in .pub", path.display()).into()
         );
     }
-    let line = text.trim();
-    if line.lines().count() != 1 || !line.starts_with("ssh-") && !line.starts_with("ecdsa-") {
-        return Err(
-            format!("{} is no public SSH key; make one: ssh-keygen -t ed25519", path.display()).into()
-        );
+    if text.trim().lines().count() != 1 {
+        return Err(format!(
+            "{} is not one line with a public SSH key; make one: ssh-keygen -t ed25519",
+            path.display()
+        )
+        .into());
     }
-    Ok(line.to_owned())
+    let wrong = |problem| {
+        format!("{} is no public SSH key: {problem}; make one: ssh-keygen -t ed25519", path.display())
+    };
+    Ok(checks::ssh_key(text.trim()).map_err(wrong)?)
+}
+
+/// The text of a `trustnet.toml` in which the node will find no mistake, and whether anybody can log in with it.
+fn read_config(path: &Path) -> Result<(String, bool), Failure> {
+    let bytes = fs::read(path).map_err(|why| format!("cannot read {}: {why}", path.display()))?;
+    let (settings, mistakes) = settings::parse(&bytes);
+    if !mistakes.is_empty() {
+        let listed = mistakes::report(&mistakes);
+        return Err(format!("{} has mistakes; correct them:\n{}", path.display(), listed.trim_end()).into());
+    }
+    let text = String::from_utf8(bytes).map_err(|why| format!("cannot read {}: {why}", path.display()))?;
+    Ok((text, !settings.ssh_keys.is_empty()))
+}
+
+/// What the card is to say, and whether anybody can log in with it.
+fn read_settings(args: &BuildArgs) -> Result<(Settings, bool), Failure> {
+    let ssh_key = args.ssh_key.as_deref().map(read_public_key).transpose()?;
+    let config = args.config.as_deref().map(read_config).transpose()?;
+    let can_log_in = ssh_key.is_some() || config.as_ref().is_some_and(|(_, has_keys)| *has_keys);
+    Ok((Settings { config: config.map(|(text, _)| text), ssh_key, ..Settings::default() }, can_log_in))
 }
 
 /// Refuses a place that cannot be written to before minutes of work have gone into what is to lie there.
@@ -81,14 +111,14 @@ fn check_place(out: &Path) -> Result<(), Failure> {
 pub fn run(args: &BuildArgs) -> Result<(), Failure> {
     let screen = if args.json { Screen::quiet() } else { Screen::stderr() };
     check_place(&args.out)?;
-    let ssh_key = args.ssh_key.as_deref().map(read_public_key).transpose()?;
-    let read = |path: &PathBuf| {
-        fs::read_to_string(path).map_err(|why| format!("cannot read {}: {why}", path.display()))
-    };
-    let config = args.config.as_ref().map(read).transpose()?;
+    let (settings, can_log_in) = read_settings(args)?;
+    let mut notes = Vec::new();
+    if !can_log_in {
+        notes.push(NOBODY.to_owned());
+    }
     let sources = args.source.sources();
     let inputs = Inputs::gather(&sources, &screen)?;
-    let (image, _) = inputs.image(&Settings { config, ssh_key, ..Settings::default() })?;
+    let (image, _) = inputs.image(&settings)?;
 
     let name = args.out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let beside = |ending: &str| args.out.with_file_name(format!("{name}{ending}"));
@@ -98,8 +128,13 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
         let packed = outputs::compress(&image)?;
         let packed_name = format!("{name}.zst");
         let entry = outputs::imager_entry(&inputs.version, &packed_name, &image, &packed);
-        let crates = inputs::crates(&sources.repository);
-        let sbom = outputs::sbom(&inputs.version, &inputs.base.parts, &crates);
+        let linked = crates::crates(&sources.repository);
+        if let Err(why) = &linked {
+            notes.push(format!(
+                "{name}.sbom.json lacks the crates of the program: {why}. Build it again where `cargo tree --offline` works"
+            ));
+        }
+        let sbom = outputs::sbom(&inputs.version, &inputs.base.parts, linked.ok().as_deref());
         let overlay = tar_gz(&inputs.overlay)?;
         let sums = [(&name, &image), (&packed_name, &packed)];
         let sums: String = sums.map(|(name, bytes)| format!("{}  {name}\n", sha256_hex(bytes))).concat();
@@ -115,28 +150,18 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
             (args.out.with_file_name("trustnet.apkovl.tar.gz"), overlay),
         ]);
     }
-    // All are written before the first gets its name.
-    let part = |path: &Path| {
-        path.with_file_name(format!(".{}.part", path.file_name().unwrap_or_default().to_string_lossy()))
-    };
-    for (index, (path, bytes)) in files.iter().enumerate() {
-        if let Err(why) = fs::write(part(path), bytes) {
-            for (path, _) in &files[..=index] {
-                let _ = fs::remove_file(part(path));
-            }
-            return Err(format!("cannot write {}: {why}", path.display()).into());
-        }
-    }
-    for (path, _) in &files {
-        fs::rename(part(path), path)?;
-    }
+    write_files(&files)?;
     let sha256 = sha256_hex(&image);
+    // Last, where they are seen.
+    for note in &notes {
+        screen.note(&format!("NOTE: {note}"));
+    }
     if args.json {
         let files: Vec<_> =
             files.iter().map(|(path, bytes)| json!({ "file": path, "bytes": bytes.len() })).collect();
         say!(
             "{}",
-            json!({ "base": inputs.base.name, "version": inputs.version, "sha256": sha256, "files": files })
+            json!({ "base": inputs.base.name, "version": inputs.version, "sha256": sha256, "files": files, "notes": notes })
         );
     } else {
         say!("{} on {}", args.out.display(), inputs.base.name);
@@ -146,6 +171,25 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
         say!("  SHA-256 {sha256}\nnext: trustnet-image flash /dev/sdX --image {}", args.out.display());
     }
     Ok(())
+}
+
+/// Writes files; all before the first gets its name. What is half done is removed.
+fn write_files(files: &[(PathBuf, Vec<u8>)]) -> Result<(), Failure> {
+    let part = |path: &Path| {
+        path.with_file_name(format!(".{}.part", path.file_name().unwrap_or_default().to_string_lossy()))
+    };
+    let written =
+        files.iter().try_for_each(|(path, bytes)| fs::write(part(path), bytes).map_err(|why| (path, why)));
+    let named = written.and_then(|()| {
+        files.iter().try_for_each(|(path, _)| fs::rename(part(path), path).map_err(|why| (path, why)))
+    });
+    named.map_err(|(path, why)| {
+        for (path, _) in files {
+            // Most are not there any more, or not yet.
+            let _ = fs::remove_file(part(path));
+        }
+        format!("cannot write {}: {why}", path.display()).into()
+    })
 }
 
 /// A size for people.
@@ -180,7 +224,85 @@ pub fn inspect(image: &Path, json: bool) -> Result<(), Failure> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_named_and_nothing_half_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = ["a", "b", "c"].map(|name| dir.path().join(name));
+        let files = places.clone().map(|path| (path, b"new".to_vec()));
+        write_files(&files).unwrap();
+        fs::remove_file(&places[1]).unwrap();
+        fs::create_dir(&places[1]).unwrap();
+        let error = write_files(&files).unwrap_err().to_string();
+        assert!(error.contains(&*places[1].to_string_lossy()), "{error}");
+        let mut left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["a", "b", "c"]);
+    }
+
+    /// The public half of an ed25519 key, and of one that lives in a token.
+    const KEYS: [&str; 2] = [
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE0RFUTXYTm5GVfkQHjjRGAbNaA3yNKAMmBr4hlsSEgP me@laptop",
+        "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIE0RFUTXYTm5GVfkQHjjRGAbNaA3yNKAMmBr4hlsSEgPAAAABHNzaDo= me@token",
+    ];
+
+    fn file(content: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), content).unwrap();
+        file
+    }
+
+    #[test]
+    fn the_keys_that_the_node_takes_are_taken_and_no_others() {
+        for key in KEYS {
+            assert_eq!(read_public_key(file(&format!("{key}\n")).path()).unwrap(), key);
+        }
+        let both = KEYS.join("\n");
+        let refused =
+            ["", "ssh-ed25519", "ssh-ed25519 garbage", "ssh-dss AAAA", "hello", &both, &KEYS[0][..60]];
+        for text in refused {
+            let file = file(text);
+            let error = read_public_key(file.path()).unwrap_err().to_string();
+            assert!(error.contains(&*file.path().to_string_lossy()), "{error}");
+            assert!(error.contains("ssh-keygen -t ed25519"), "{error}");
+        }
+        let private = read_public_key(file("-----BEGIN OPENSSH PRIVATE KEY-----\n").path()).unwrap_err();
+        assert!(private.to_string().contains("ends in .pub"), "{private}");
+    }
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        build: BuildArgs,
+    }
+
+    #[test]
+    fn an_image_into_which_nobody_can_log_in_is_known() {
+        let can_log_in = |option: &str, content: &str| {
+            let file = file(content);
+            let line = Line::parse_from(["build", option, &file.path().to_string_lossy()]);
+            read_settings(&line.build).unwrap().1
+        };
+        assert!(!read_settings(&Line::parse_from(["build"]).build).unwrap().1);
+        assert!(!can_log_in("--config", "hostname = \"kitchen\"\n"));
+        assert!(can_log_in("--config", &format!("[ssh]\nkeys = [\"{}\"]\n", KEYS[0])));
+        assert!(can_log_in("--ssh-key", KEYS[0]));
+    }
+
+    #[test]
+    fn a_mistake_in_the_settings_is_found_before_the_card_is_made() {
+        let (text, has_keys) = read_config(file("hostname = \"kitchen\"\n").path()).unwrap();
+        assert_eq!((text.as_str(), has_keys), ("hostname = \"kitchen\"\n", false));
+        let keys = format!("[ssh]\nkeys = [\"{}\"]\n", KEYS[0]);
+        assert!(read_config(file(&keys).path()).unwrap().1);
+        let typo = read_config(file("\nhostnme = \"kitchen\"\n").path()).unwrap_err().to_string();
+        assert!(typo.contains("has mistakes; correct them:\ntrustnet.toml:2:1: "), "{typo}");
+        assert!(read_config(file(&keys.replace("ssh-ed25519", "ssh-dss")).path()).is_err());
+    }
 
     #[test]
     fn a_place_that_cannot_be_written_to_is_refused_with_what_to_do() {

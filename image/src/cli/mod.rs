@@ -35,7 +35,7 @@ enum Command {
     Flash {
         /// The whole card, such as /dev/sdb
         device: PathBuf,
-        /// The image
+        /// The image, or its compressed copy
         #[arg(long, default_value = "trustnet.img")]
         image: PathBuf,
         /// Do not ask
@@ -107,18 +107,20 @@ fn lock_debian(sources: &Sources, screen: Screen) -> Result<(PathBuf, usize), Fa
     pins.push(index.kernel().ok_or_else(|| DebianError::NoPackage(KERNEL.to_owned()))?);
     pins.sort();
     let path = sources.repository.join("image/debian.lock");
-    std::fs::write(&path, lock::format(&pins))?;
+    std::fs::write(&path, lock::format(&pins))
+        .map_err(|why| format!("cannot write {}: {why}", path.display()))?;
     Ok((path, pins.len()))
 }
 
 fn run_flash(device: &Path, image: &Path, yes: bool) -> Result<(), Failure> {
-    let bytes = std::fs::read(image)
-        .map_err(|why| format!("cannot read {}: {why}; make it: trustnet-image build", image.display()))?;
-    flash::check(device, bytes.len() as u64)?;
+    let bytes = flash::read_image(image)?;
+    let device = &flash::check(device, bytes.len() as u64)?;
     if !yes {
         eprint!("Everything on {} will be lost. Write the image onto it? [y/N] ", device.display());
         let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer)?;
+        std::io::stdin()
+            .read_line(&mut answer)
+            .map_err(|why| format!("cannot read your answer: {why}; without a question: --yes"))?;
         if !answer.trim().eq_ignore_ascii_case("y") {
             return Err("nothing was written".into());
         }
