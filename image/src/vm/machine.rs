@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::process::{self, State};
 use super::{VmError, check_name};
 
 /// File in a machine's folder that says what it is.
@@ -29,19 +30,6 @@ pub struct Machine {
     pub number: u8,
     /// The private key that logs in, if one was made for it.
     pub key: Option<PathBuf>,
-}
-
-/// What a machine does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It is off.
-    Stopped,
-    /// QEMU runs.
-    Running {
-        /// Its process.
-        pid: u32,
-    },
 }
 
 impl Machine {
@@ -83,15 +71,7 @@ impl Machine {
     /// Whether it runs.
     #[must_use]
     pub fn state(&self, folder: &Path) -> State {
-        let path = folder.join(&self.name).join(format!("{}.pid", self.name));
-        let pid = fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
-        // The number may belong to another program by now.
-        let ours = |pid: &u32| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-            words.windows(2).any(|pair| pair[0] == b"-name" && pair[1] == self.name.as_bytes())
-        };
-        pid.filter(ours).map_or(State::Stopped, |pid| State::Running { pid })
+        process::state(&folder.join(&self.name), &self.name)
     }
 
     /// Starts it.

@@ -5,11 +5,13 @@
 mod cluster;
 mod create;
 mod machine;
+mod process;
 mod qemu;
 
 pub use cluster::{ClusterError, KEYS_FOLDER, address, member_files};
 pub use create::{Created, Plan, create, make_key};
-pub use machine::{Machine, State};
+pub use machine::Machine;
+pub use process::State;
 pub use qemu::{Forward, Hardware, LAN, Qemu};
 
 use std::io;
