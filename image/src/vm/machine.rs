@@ -36,7 +36,7 @@ impl Machine {
     /// The machine of a name.
     ///
     /// # Errors
-    /// [`VmError::Name`], [`VmError::Unknown`], [`VmError::Disk`].
+    /// [`VmError::Name`], [`VmError::Unknown`], [`VmError::Copy`], [`VmError::Disk`].
     pub fn load(folder: &Path, name: &str) -> Result<Self, VmError> {
         check_name(name)?;
         let path = folder.join(name).join(FILE);
@@ -46,7 +46,16 @@ impl Machine {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(unknown()),
             Err(why) => return Err(VmError::Disk { what: "read", path, why }),
         };
-        serde_json::from_slice(&text).map_err(|error| VmError::Disk { what: "read", path, why: error.into() })
+        let machine: Self = serde_json::from_slice(&text).map_err(|error| VmError::Disk {
+            what: "read",
+            path,
+            why: error.into(),
+        })?;
+        // All that is done to a machine is done to the folder of its name: a copy would lead to the original.
+        if machine.name != name {
+            return Err(VmError::Copy { dir: folder.join(name), original: machine.name });
+        }
+        Ok(machine)
     }
 
     /// All machines of a folder, by name.
@@ -203,6 +212,18 @@ mod tests {
         assert_eq!(machine().state(folder.path()), State::Stopped);
         machine().delete(folder.path()).unwrap();
         assert_eq!(Machine::all(folder.path()), []);
+    }
+
+    #[test]
+    fn a_copy_is_no_machine_and_says_whose_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        for dir in ["kitchen", "kitchen-backup"] {
+            fs::create_dir(folder.path().join(dir)).unwrap();
+            machine().save(&folder.path().join(dir)).unwrap();
+        }
+        let error = Machine::load(folder.path(), "kitchen-backup").unwrap_err();
+        assert!(matches!(&error, VmError::Copy { original, .. } if original == "kitchen"), "{error}");
+        assert_eq!(Machine::all(folder.path()), [machine()]);
     }
 
     #[test]

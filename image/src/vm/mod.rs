@@ -39,6 +39,19 @@ pub enum VmError {
     /// One host has one registry.
     #[error("{0} is this machine's registry already; use it, or run: trustnet-image vm delete {0}")]
     Registry(String),
+    /// A folder whose machine has another name.
+    #[error(
+        "{0} is a copy of the VM {original}, which has one disk, one name and its ports; to use the copy in its place: \
+         trustnet-image vm delete {original}, then: mv {0} {1}; to remove the copy: rm -r {0}",
+        .dir.display(),
+        .dir.with_file_name(original).display()
+    )]
+    Copy {
+        /// The copy.
+        dir: PathBuf,
+        /// The machine.
+        original: String,
+    },
     /// There is none.
     #[error("there is no VM {name} in {}; make it with: trustnet-image vm create {name}", .folder.display())]
     Unknown {
