@@ -111,37 +111,39 @@ fn forward(text: &str) -> Result<Forward, String> {
     Ok(Forward { host: host.parse().map_err(|_| wrong())?, guest: guest.parse().map_err(|_| wrong())? })
 }
 
-fn folder(given: Option<&PathBuf>) -> PathBuf {
+/// Where VMs are kept, as an absolute path: what is kept of a VM must not depend on where a command was given.
+fn folder(given: Option<&PathBuf>) -> Result<PathBuf, Failure> {
     let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
-    given.cloned().unwrap_or_else(|| home().join("vms"))
+    let folder = given.cloned().unwrap_or_else(|| home().join("vms"));
+    std::path::absolute(&folder).map_err(|why| format!("cannot find {}: {why}", folder.display()).into())
 }
 
 pub fn run(command: &VmCommand) -> Result<(), Failure> {
     match command {
         VmCommand::Create(args) => create(args),
         VmCommand::Start(args) => {
-            let (folder, screen) = (folder(args.folder.as_ref()), Screen::stderr());
+            let (folder, screen) = (folder(args.folder.as_ref())?, Screen::stderr());
             let machine = Machine::load(&folder, &args.name)?;
             start(&machine, &folder, screen)
         }
         VmCommand::Stop(args) => {
-            let folder = folder(args.folder.as_ref());
+            let folder = folder(args.folder.as_ref())?;
             Machine::load(&folder, &args.name)?.stop(&folder)?;
             say!("{} is off", args.name);
             Ok(())
         }
         VmCommand::Status { folder: given, json } => {
-            status(&folder(given.as_ref()), *json)?;
+            status(&folder(given.as_ref())?, *json)?;
             Ok(())
         }
         VmCommand::Ssh { name, command } => {
             use std::os::unix::process::CommandExt;
-            let folder = folder(name.folder.as_ref());
+            let folder = folder(name.folder.as_ref())?;
             let error = Machine::load(&folder, &name.name)?.ssh(&folder).args(command).exec();
             Err(format!("cannot run ssh: {error}; install it: apt-get install openssh-client").into())
         }
         VmCommand::Delete(args) => {
-            let folder = folder(args.folder.as_ref());
+            let folder = folder(args.folder.as_ref())?;
             Machine::load(&folder, &args.name)?.delete(&folder)?;
             say!("{} is gone, with its disk", args.name);
             Ok(())
@@ -150,7 +152,7 @@ pub fn run(command: &VmCommand) -> Result<(), Failure> {
 }
 
 fn create(args: &CreateArgs) -> Result<(), Failure> {
-    let (folder, screen) = (folder(args.name.folder.as_ref()), Screen::stderr());
+    let (folder, screen) = (folder(args.name.folder.as_ref())?, Screen::stderr());
     let name = &args.name.name;
     vm::check_name(name)?;
     let all = Machine::all(&folder);

@@ -131,7 +131,8 @@ impl Machine {
         ssh.args(["-p", &self.ssh_port.to_string(), "-o", "StrictHostKeyChecking=accept-new"]);
         ssh.arg("-o").arg(format!("UserKnownHostsFile={}", hosts.display()));
         if let Some(key) = &self.key {
-            ssh.arg("-i").arg(key);
+            // Only this key: sshd hangs up after a few others that the user's agent may offer first.
+            ssh.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(key);
         }
         ssh.arg("warden@127.0.0.1");
         ssh
@@ -241,5 +242,16 @@ mod tests {
         for name in ["", "../x", "a/b", "Kitchen", "1a", "a b", &"a".repeat(33)] {
             assert!(matches!(Machine::load(Path::new("/tmp"), name), Err(VmError::Name(_))), "{name}");
         }
+    }
+
+    #[test]
+    fn a_key_of_its_own_is_the_only_one_that_ssh_offers() {
+        let words = |machine: &Machine| {
+            let ssh = machine.ssh(Path::new("/home/a/vms"));
+            ssh.get_args().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert!(!words(&machine()).contains("IdentitiesOnly"));
+        let own = Machine { key: Some("/home/a/vms/kitchen.key".into()), ..machine() };
+        assert!(words(&own).contains("-o IdentitiesOnly=yes -i /home/a/vms/kitchen.key "));
     }
 }
