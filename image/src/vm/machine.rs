@@ -1,7 +1,6 @@
 //! One machine: its folder, whether it runs, and how it is stopped.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,11 +8,11 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::process::{self, State};
+use super::wait::{POLL, greets};
 use super::{VmError, check_name};
 
 /// File in a machine's folder that says what it is.
 const FILE: &str = "vm.json";
-const POLL: Duration = Duration::from_millis(250);
 /// How long a machine may take to shut down, in seconds, before its power is cut.
 const STOP_SECONDS: u64 = 60;
 
@@ -77,6 +76,12 @@ impl Machine {
         fs::write(&path, text + "\n").map_err(|why| VmError::Disk { what: "write", path, why })
     }
 
+    /// What its console said.
+    #[must_use]
+    pub fn console(&self, folder: &Path) -> PathBuf {
+        folder.join(&self.name).join("console.log")
+    }
+
     /// Whether it runs.
     #[must_use]
     pub fn state(&self, folder: &Path) -> State {
@@ -100,26 +105,6 @@ impl Machine {
         Err(VmError::Failed {
             program: "qemu-system-aarch64",
             why: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        })
-    }
-
-    /// Waits until it answers on its SSH port with SSH's greeting.
-    ///
-    /// # Errors
-    /// [`VmError::Silent`].
-    pub fn wait_for_ssh(&self, folder: &Path, limit: Duration) -> Result<Duration, VmError> {
-        let since = Instant::now();
-        while since.elapsed() < limit {
-            if greets(self.ssh_port) {
-                return Ok(since.elapsed());
-            }
-            std::thread::sleep(POLL);
-        }
-        Err(VmError::Silent {
-            name: self.name.clone(),
-            port: self.ssh_port,
-            seconds: limit.as_secs(),
-            log: folder.join(&self.name).join("console.log"),
         })
     }
 
@@ -182,22 +167,12 @@ impl Machine {
     }
 }
 
-/// Whether an SSH server greets on a port of this host. QEMU itself accepts connections before the machine does.
-fn greets(port: u16) -> bool {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { return false };
-    let mut greeting = [0; 4];
-    stream.set_read_timeout(Some(Duration::from_secs(2))).is_ok()
-        && std::io::Read::read_exact(&mut stream, &mut greeting).is_ok()
-        && &greeting == b"SSH-"
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn machine() -> Machine {
+    pub(in crate::vm) fn machine() -> Machine {
         Machine { name: "kitchen".into(), ssh_port: 1, rpc_port: 2, number: 1, key: None }
     }
 

@@ -7,6 +7,7 @@ mod create;
 mod machine;
 mod process;
 mod qemu;
+mod wait;
 
 pub use cluster::{ClusterError, KEYS_FOLDER, address, member_files};
 pub use create::{Created, Plan, create, make_key};
@@ -116,6 +117,16 @@ pub enum VmError {
         port: u16,
         /// How long was waited.
         seconds: u64,
+        /// What its console said.
+        log: PathBuf,
+    },
+    /// It is off, while its answer is waited for.
+    #[error("the VM {name} has ended: it switched itself off, or QEMU was killed; its console, {}, ends with\n{last}", .log.display())]
+    Ended {
+        /// Its name.
+        name: String,
+        /// The end of the log.
+        last: String,
         /// What its console said.
         log: PathBuf,
     },
