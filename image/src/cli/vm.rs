@@ -1,6 +1,5 @@
 //! `vm`.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +9,7 @@ use trustnet_image::build::Settings;
 use trustnet_image::inputs::{Inputs, SourceArgs};
 use trustnet_image::screen::Screen;
 use trustnet_image::tree::Tree;
-use trustnet_image::vm::{self, Forward, Machine, Plan, State, VmError};
+use trustnet_image::vm::{self, Forward, Machine, Place, Plan, State, VmError};
 
 use super::Failure;
 use super::build::read_public_key;
@@ -144,7 +143,7 @@ pub fn run(command: &VmCommand) -> Result<(), Failure> {
         }
         VmCommand::Delete(args) => {
             let folder = folder(args.folder.as_ref())?;
-            Machine::load(&folder, &args.name)?.delete(&folder)?;
+            vm::delete(&folder, &args.name)?;
             say!("{} is gone, with its disk", args.name);
             Ok(())
         }
@@ -155,6 +154,9 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
     let (folder, screen) = (folder(args.name.folder.as_ref())?, Screen::stderr());
     let name = &args.name.name;
     vm::check_name(name)?;
+    let place = Place::take(&folder, &|| {
+        screen.note(&format!("another vm create is at work in {}; waiting for it", folder.display()));
+    })?;
     let all = Machine::all(&folder);
     let used: Vec<u8> = all.iter().map(|machine| machine.number).collect();
     let members: Vec<(String, u8)> = if args.registry {
@@ -186,7 +188,6 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
     vm::Qemu::find()?;
     let given = args.ssh_key.as_deref().map(read_public_key).transpose()?;
     let inputs = Inputs::gather(&args.source.sources(), &screen)?;
-    fs::create_dir_all(&folder)?;
     let key = folder.join(format!("{name}.key"));
     let public = match &given {
         Some(public) => public.clone(),
@@ -195,7 +196,7 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
     };
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
     let files = if args.nodes > 1 { vm::member_files(&members, now_ms)? } else { vec![Tree::new()] };
-    let created = vm::create(&folder, &plan, &mut |index| {
+    let created = vm::create(&place, &plan, &mut |index| {
         let (name, number) = &members[index];
         screen.note(&format!("making {name}"));
         let keys = if args.nodes > 1 { format!("keys = \"{}\"\n", vm::KEYS_FOLDER) } else { String::new() };
@@ -209,15 +210,16 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
         let (image, _) = inputs.image(&settings)?;
         Ok((image, given.is_none().then(|| key.clone())))
     })?;
+    drop(place);
     if args.no_start {
-        say!("next: trustnet-image vm start {}", created[0].machine.name);
+        say!("next: trustnet-image vm start {}", created[0].name);
         return Ok(());
     }
     for created in &created {
-        created.machine.start(&folder)?;
+        created.start(&folder)?;
     }
     for created in &created {
-        start(&created.machine, &folder, screen)?;
+        start(created, &folder, screen)?;
     }
     Ok(())
 }

@@ -7,9 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::VmError;
 use super::machine::Machine;
+use super::place::{Place, disk};
 use super::qemu::{Forward, Hardware, Qemu, is_installed};
-use super::{VmError, check_name};
 
 /// What is wanted.
 #[derive(Debug, Clone)]
@@ -30,52 +31,33 @@ pub struct Plan {
     pub forwards: Vec<Forward>,
 }
 
-/// A machine that was made, but not started.
-#[derive(Debug)]
-pub struct Created {
-    /// The machine.
-    pub machine: Machine,
-    /// Its folder.
-    pub dir: PathBuf,
-}
-
 /// Whatever stood in the way.
 type Failure = Box<dyn std::error::Error>;
 /// Gives the image of a member and the private key that logs in, if one was made.
 type MakeImage<'a> = dyn FnMut(usize) -> Result<(Vec<u8>, Option<PathBuf>), Failure> + 'a;
 
-/// Makes machines in `folder`. `image` gives the disk's content of each, by its place in the plan, and the path of the
+/// Makes machines; they are off. `image` gives the disk's content of each, by its place in the plan, and the path of the
 /// private key that logs in, if one was made.
 ///
 /// # Errors
 /// [`VmError`]; then no folder is left.
-pub fn create(folder: &Path, plan: &Plan, image: &mut MakeImage<'_>) -> Result<Vec<Created>, Failure> {
+pub fn create(place: &Place, plan: &Plan, image: &mut MakeImage<'_>) -> Result<Vec<Machine>, Failure> {
     let qemu = Qemu::find()?;
-    check(folder, plan)?;
-    let mut made = Vec::new();
-    for index in 0..plan.members.len() {
-        let result = one(folder, plan, index, &qemu, image);
-        match result {
-            Ok(created) => made.push(created),
-            Err(error) => {
-                let dirs = made.iter().map(|created: &Created| created.dir.clone());
-                for dir in dirs.chain([folder.join(&plan.members[index].0)]) {
-                    // The first error is what matters.
-                    let _ = fs::remove_dir_all(dir);
-                }
-                return Err(error);
-            }
-        }
+    check(place, plan)?;
+    let names: Vec<String> = plan.members.iter().map(|(name, _)| name.clone()).collect();
+    let made =
+        (0..names.len()).map(|index| one(place, plan, index, &qemu, image)).collect::<Result<Vec<_>, _>>();
+    if made.is_err() {
+        place.discard(&names);
     }
+    let made = made?;
+    place.publish(&names)?;
     Ok(made)
 }
 
-fn check(folder: &Path, plan: &Plan) -> Result<(), VmError> {
+fn check(place: &Place, plan: &Plan) -> Result<(), VmError> {
     for (name, _) in &plan.members {
-        check_name(name)?;
-        if folder.join(name).exists() {
-            return Err(VmError::Taken(name.clone()));
-        }
+        place.check_free(name)?;
     }
     for (index, _) in (0u16..).zip(&plan.members) {
         free_port(plan.ssh_port + index, "--ssh-port")?;
@@ -103,21 +85,15 @@ fn free_memory_mib() -> Option<u64> {
 }
 
 fn one(
-    folder: &Path,
+    place: &Place,
     plan: &Plan,
     index: usize,
     qemu: &Qemu,
     image: &mut MakeImage<'_>,
-) -> Result<Created, Failure> {
+) -> Result<Machine, Failure> {
     let (name, number) = plan.members[index].clone();
-    let dir = folder.join(&name);
-    let disk = |what, path: &Path| {
-        let path = path.to_owned();
-        move |why| VmError::Disk { what, path, why }
-    };
+    let dir = place.begin(&name)?;
     let (bytes, key) = image(index)?;
-    fs::create_dir_all(&dir).map_err(disk("make", &dir))?;
-    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).map_err(disk("protect", &dir))?;
     let raw = dir.join("disk.raw");
     fs::write(&raw, &bytes).map_err(disk("write", &raw))?;
     qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[&raw, &dir.join("disk.qcow2")], &[])?;
@@ -144,7 +120,7 @@ fn one(
     file.write_all(qemu.script(&name, &hardware).as_bytes()).map_err(disk("write", &script))?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).map_err(disk("protect", &script))?;
     machine.save(&dir)?;
-    Ok(Created { machine, dir })
+    Ok(machine)
 }
 
 fn qemu_img(command: &[&str], files: &[&Path], rest: &[&str]) -> Result<(), VmError> {
@@ -198,15 +174,16 @@ mod tests {
     #[test]
     fn what_cannot_be_is_said_before_anything_is_made() {
         let folder = tempfile::tempdir().unwrap();
+        let place = Place::take(folder.path(), &|| {}).unwrap();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let error = check(folder.path(), &plan(port, 1)).unwrap_err();
+        let error = check(&place, &plan(port, 1)).unwrap_err();
         assert!(
             error.to_string().contains(&format!("port {port}")) && error.to_string().contains("--ssh-port")
         );
-        let error = check(folder.path(), &plan(0, 1 << 40)).unwrap_err();
+        let error = check(&place, &plan(0, 1 << 40)).unwrap_err();
         assert!(error.to_string().contains("--memory"), "{error}");
         fs::create_dir(folder.path().join("kitchen")).unwrap();
-        assert!(matches!(check(folder.path(), &plan(0, 1)), Err(VmError::Taken(_))));
+        assert!(matches!(check(&place, &plan(0, 1)), Err(VmError::Taken(_))));
     }
 }

@@ -12,7 +12,7 @@ use super::wait::{POLL, greets};
 use super::{VmError, check_name};
 
 /// File in a machine's folder that says what it is.
-const FILE: &str = "vm.json";
+pub(super) const FILE: &str = "vm.json";
 /// How long a machine may take to shut down, in seconds, before its power is cut.
 const STOP_SECONDS: u64 = 60;
 
@@ -66,7 +66,7 @@ impl Machine {
         all
     }
 
-    /// Keeps it. Last of all: a folder with this file is a whole machine.
+    /// Keeps it in a folder, which with this is a whole machine.
     ///
     /// # Errors
     /// [`VmError::Disk`].
@@ -153,18 +153,6 @@ impl Machine {
         };
         Err(VmError::Failed { program: "kill", why })
     }
-
-    /// Removes it with its disk.
-    ///
-    /// # Errors
-    /// [`VmError::Runs`], [`VmError::Disk`].
-    pub fn delete(&self, folder: &Path) -> Result<(), VmError> {
-        if self.state(folder) != State::Stopped {
-            return Err(VmError::Runs(self.name.clone()));
-        }
-        let path = folder.join(&self.name);
-        fs::remove_dir_all(&path).map_err(|why| VmError::Disk { what: "remove", path, why })
-    }
 }
 
 #[cfg(test)]
@@ -177,7 +165,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_machine_is_kept_listed_and_removed() {
+    fn a_machine_is_kept_and_listed() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("kitchen");
         fs::create_dir(&dir).unwrap();
@@ -186,8 +174,6 @@ pub(super) mod tests {
         assert_eq!(Machine::load(folder.path(), "kitchen").unwrap(), machine());
         assert_eq!(Machine::all(folder.path()), [machine()]);
         assert_eq!(machine().state(folder.path()), State::Stopped);
-        machine().delete(folder.path()).unwrap();
-        assert_eq!(Machine::all(folder.path()), []);
     }
 
     #[test]

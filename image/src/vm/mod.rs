@@ -5,13 +5,15 @@
 mod cluster;
 mod create;
 mod machine;
+mod place;
 mod process;
 mod qemu;
 mod wait;
 
 pub use cluster::{ClusterError, KEYS_FOLDER, address, member_files};
-pub use create::{Created, Plan, create, make_key};
+pub use create::{Plan, create, make_key};
 pub use machine::Machine;
+pub use place::{Place, delete};
 pub use process::State;
 pub use qemu::{Forward, Hardware, LAN, Qemu};
 
@@ -52,6 +54,18 @@ pub enum VmError {
         dir: PathBuf,
         /// The machine.
         original: String,
+    },
+    /// A folder that is no machine's.
+    #[error(
+        "{} is no VM: trustnet-image did not make {}; look at it, and if it is of no use: rm -r {0}",
+        .path.display(),
+        .file.display()
+    )]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// What no machine's folder has.
+        file: PathBuf,
     },
     /// There is none.
     #[error("there is no VM {name} in {}; make it with: trustnet-image vm create {name}", .folder.display())]
