@@ -1,4 +1,4 @@
-//! One machine: its folder, whether it runs, and how it is stopped.
+//! One machine: what is kept of it, and how it is started, reached and stopped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::process::{self, State};
+use super::qemu::Forward;
 use super::wait::{POLL, greets};
 use super::{VmError, check_name};
 
@@ -25,6 +26,9 @@ pub struct Machine {
     pub ssh_port: u16,
     /// Port of this host that leads to its RPC.
     pub rpc_port: u16,
+    /// More forwarded ports.
+    #[serde(default)]
+    pub forwards: Vec<Forward>,
     /// Its number among those of this host.
     pub number: u8,
     /// The private key that logs in, if one was made for it.
@@ -74,6 +78,11 @@ impl Machine {
         let path = dir.join(FILE);
         let text = serde_json::to_string_pretty(self).unwrap_or_default();
         fs::write(&path, text + "\n").map_err(|why| VmError::Disk { what: "write", path, why })
+    }
+
+    /// The ports of this host that lead to it.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        [self.ssh_port, self.rpc_port].into_iter().chain(self.forwards.iter().map(|forward| forward.host))
     }
 
     /// What its console said.
@@ -161,7 +170,14 @@ pub(super) mod tests {
     use super::*;
 
     pub(in crate::vm) fn machine() -> Machine {
-        Machine { name: "kitchen".into(), ssh_port: 1, rpc_port: 2, number: 1, key: None }
+        Machine {
+            name: "kitchen".into(),
+            ssh_port: 1,
+            rpc_port: 2,
+            forwards: Vec::new(),
+            number: 1,
+            key: None,
+        }
     }
 
     #[test]
@@ -170,10 +186,18 @@ pub(super) mod tests {
         let dir = folder.path().join("kitchen");
         fs::create_dir(&dir).unwrap();
         assert!(matches!(Machine::load(folder.path(), "kitchen"), Err(VmError::Unknown { .. })));
-        machine().save(&dir).unwrap();
-        assert_eq!(Machine::load(folder.path(), "kitchen").unwrap(), machine());
-        assert_eq!(Machine::all(folder.path()), [machine()]);
+        let kept = Machine { forwards: vec![Forward { host: 8080, guest: 80 }], ..machine() };
+        kept.save(&dir).unwrap();
+        assert_eq!(Machine::load(folder.path(), "kitchen").unwrap(), kept);
+        assert_eq!(Machine::all(folder.path()), [kept]);
         assert_eq!(machine().state(folder.path()), State::Stopped);
+    }
+
+    #[test]
+    fn what_older_machines_do_not_say_of_themselves_is_as_it_was() {
+        let text = r#"{ "name": "kitchen", "ssh_port": 2222, "rpc_port": 26657, "number": 1, "key": null }"#;
+        let machine: Machine = serde_json::from_str(text).unwrap();
+        assert_eq!(machine.forwards.len(), 0);
     }
 
     #[test]

@@ -4,16 +4,20 @@
 
 mod cluster;
 mod create;
+mod key;
 mod machine;
 mod place;
+mod ports;
 mod process;
 mod qemu;
 mod wait;
 
 pub use cluster::{ClusterError, KEYS_FOLDER, address, member_files};
-pub use create::{Plan, create, make_key};
+pub use create::{Plan, check, create};
+pub use key::make_key;
 pub use machine::Machine;
 pub use place::{Place, delete};
+pub use ports::{Chosen, Holder, Ports, Wanted, bind, choose};
 pub use process::State;
 pub use qemu::{Forward, Hardware, LAN, Qemu};
 
@@ -42,6 +46,16 @@ pub enum VmError {
     /// One host has one registry.
     #[error("{0} is this machine's registry already; use it, or run: trustnet-image vm delete {0}")]
     Registry(String),
+    /// A folder of machines is full.
+    #[error("{} has {used} VMs already, and {wanted} more are too many; use another --folder", .folder.display())]
+    Full {
+        /// Where they are kept.
+        folder: PathBuf,
+        /// How many there are.
+        used: usize,
+        /// How many are wanted.
+        wanted: u8,
+    },
     /// A folder whose machine has another name.
     #[error(
         "{0} is a copy of the VM {original}, which has one disk, one name and its ports; to use the copy in its place: \
@@ -84,10 +98,34 @@ pub enum VmError {
         install: &'static str,
     },
     /// A port of this machine.
-    #[error("port {port} of this machine is taken; give another one with {option}")]
+    #[error("port {port} of this machine {holder}; give another one with {option}")]
     Port {
         /// Which.
         port: u16,
+        /// What changes it.
+        option: &'static str,
+        /// Who has it.
+        holder: Holder,
+    },
+    /// A port for two purposes.
+    #[error(
+        "port {port} of this machine is wanted twice, with {first} and {second}; give another one with either"
+    )]
+    PortTwice {
+        /// Which.
+        port: u16,
+        /// What changes one.
+        first: &'static str,
+        /// What changes the other.
+        second: &'static str,
+    },
+    /// Ports end at 65535.
+    #[error("there are not {count} free ports from {first} on; give a lower one with {option}")]
+    NoPort {
+        /// How many are wanted.
+        count: usize,
+        /// From where on.
+        first: u16,
         /// What changes it.
         option: &'static str,
     },
