@@ -13,7 +13,7 @@ use super::qemu::{Forward, Hardware, Qemu};
 /// What is wanted.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The machines: names, numbers, ports. Keys come with the images.
+    /// The machines: names, numbers, ports, network. Keys come with the images.
     pub members: Vec<Machine>,
     /// Size of each disk, as qemu-img takes it: `50G`.
     pub disk: String,
@@ -80,6 +80,7 @@ fn one(
         cpus: plan.cpus,
         forwards: forwards(&machine),
         number: machine.number,
+        lan: machine.lan.clone(),
     };
     let script = dir.join(format!("start-{name}.sh"));
     fs::write(&script, qemu.script(name, &hardware)).map_err(disk("write", &script))?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::lan;
 use super::process::{self, State};
 use super::qemu::Forward;
 use super::wait::{POLL, greets};
@@ -29,8 +30,11 @@ pub struct Machine {
     /// More forwarded ports.
     #[serde(default)]
     pub forwards: Vec<Forward>,
-    /// Its number among those of this host.
+    /// Its number among those of its folder.
     pub number: u8,
+    /// The network that it shares with them: a multicast group and port.
+    #[serde(default = "lan::former")]
+    pub lan: String,
     /// The private key that logs in, if one was made for it.
     pub key: Option<PathBuf>,
 }
@@ -176,6 +180,7 @@ pub(super) mod tests {
             rpc_port: 2,
             forwards: Vec::new(),
             number: 1,
+            lan: "239.1.2.3:4".into(),
             key: None,
         }
     }
@@ -197,7 +202,7 @@ pub(super) mod tests {
     fn what_older_machines_do_not_say_of_themselves_is_as_it_was() {
         let text = r#"{ "name": "kitchen", "ssh_port": 2222, "rpc_port": 26657, "number": 1, "key": null }"#;
         let machine: Machine = serde_json::from_str(text).unwrap();
-        assert_eq!(machine.forwards.len(), 0);
+        assert_eq!((machine.lan.as_str(), machine.forwards.len()), (lan::LAN, 0));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Virtual machines that boot the image: `~/vms/NAME/` with a disk, a script that starts it alone, a pid file, the console's
-//! log. Without root: ports of this machine are forwarded, and the machines of one host see each other on a network of
+//! log. Without root: ports of this machine are forwarded, and the machines of one folder see each other on a network of
 //! their own.
 
 mod cluster;
 mod create;
 mod key;
+mod lan;
 mod machine;
 mod place;
 mod ports;
@@ -15,11 +16,12 @@ mod wait;
 pub use cluster::{ClusterError, KEYS_FOLDER, address, member_files};
 pub use create::{Plan, check, create};
 pub use key::make_key;
+pub use lan::{LAN, lan};
 pub use machine::Machine;
 pub use place::{Place, delete};
 pub use ports::{Chosen, Holder, Ports, Wanted, bind, choose};
 pub use process::State;
-pub use qemu::{Forward, Hardware, LAN, Qemu};
+pub use qemu::{Forward, Hardware, Qemu};
 
 use std::io;
 use std::path::PathBuf;

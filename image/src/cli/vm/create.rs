@@ -98,12 +98,14 @@ fn plan(args: &CreateArgs, place: &Place, screen: Screen) -> Result<Plan, Failur
     for note in &chosen.notes {
         screen.note(&format!("NOTE: {note}"));
     }
+    let lan = vm::lan(folder, &there);
     let machine = |((name, number), ports): ((String, u8), vm::Ports)| Machine {
         name,
         ssh_port: ports.ssh,
         rpc_port: ports.rpc,
         forwards: ports.forwards,
         number,
+        lan: lan.clone(),
         key: None,
     };
     Ok(Plan {
@@ -214,12 +216,14 @@ mod tests {
     }
 
     fn machine(name: &str, number: u8) -> Machine {
+        let lan = "239.1.2.3:4".to_owned();
         Machine {
             name: name.into(),
             ssh_port: 2222,
             rpc_port: 26_657,
             forwards: Vec::new(),
             number,
+            lan,
             key: None,
         }
     }
