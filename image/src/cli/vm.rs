@@ -123,7 +123,7 @@ fn registry_line(machine: &Machine) -> Option<String> {
 fn status(folder: &Path, as_json: bool) -> Result<(), Failure> {
     let all = Machine::all(folder);
     if as_json {
-        let shown = |vm: &Machine| json!({ "vm": vm, "state": vm.state(folder) });
+        let shown = |vm: &Machine| json!({ "vm": vm, "key": vm.key_path(folder), "state": vm.state(folder) });
         let list: Vec<_> = all.iter().map(shown).collect();
         say!("{}", json!({ "folder": folder, "vms": list }));
         return Ok(());

@@ -2,18 +2,22 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use super::VmError;
+use super::key::{check_keygen, make_key};
 use super::machine::Machine;
 use super::place::{Place, disk};
 use super::qemu::{Forward, Hardware, Qemu};
 
+/// The private key of a machine, in its folder.
+const KEY: &str = "key";
+
 /// What is wanted.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The machines: names, numbers, ports, network. Keys come with the images.
+    /// The machines: names, numbers, ports, network. They get their keys when they are made.
     pub members: Vec<Machine>,
     /// Size of each disk, as qemu-img takes it: `50G`.
     pub disk: String,
@@ -21,13 +25,14 @@ pub struct Plan {
     pub memory_mib: u64,
     /// Processors of each.
     pub cpus: u32,
+    /// The public SSH key that logs in; without it each machine gets a pair of its own.
+    pub public_key: Option<String>,
 }
 
 /// Whatever stood in the way.
 type Failure = Box<dyn std::error::Error>;
-/// Gives the image of a member, by its place in the plan, and the path of the
-/// private key that logs in, if one was made.
-type MakeImage<'a> = dyn FnMut(usize) -> Result<(Vec<u8>, Option<PathBuf>), Failure> + 'a;
+/// Gives the image of a member, by its place in the plan, into which the public key logs in.
+type MakeImage<'a> = dyn FnMut(usize, &str) -> Result<Vec<u8>, Failure> + 'a;
 
 /// Whether a plan can be carried out, as far as that can be said before there is an image. Names and ports were
 /// checked when they were chosen.
@@ -35,9 +40,12 @@ type MakeImage<'a> = dyn FnMut(usize) -> Result<(Vec<u8>, Option<PathBuf>), Fail
 /// # Errors
 /// [`VmError`].
 pub fn check(plan: &Plan) -> Result<(), VmError> {
-    let wanted = plan.memory_mib.saturating_mul(plan.members.len() as u64);
+    if plan.public_key.is_none() {
+        check_keygen()?;
+    }
+    let (count, each) = (plan.members.len() as u64, plan.memory_mib);
     match free_memory_mib() {
-        Some(free) if free < wanted => Err(VmError::Memory { wanted, free }),
+        Some(free) if free < count.saturating_mul(each) => Err(VmError::Memory { count, each, free }),
         _ => Ok(()),
     }
 }
@@ -69,7 +77,11 @@ fn one(
     let mut machine = plan.members[index].clone();
     let name = &machine.name;
     let dir = place.begin(name)?;
-    let (bytes, key) = image(index)?;
+    let public = match &plan.public_key {
+        Some(public) => public.clone(),
+        None => make_key(&dir.join(KEY))?.trim().to_owned(),
+    };
+    let bytes = image(index, &public)?;
     let raw = dir.join("disk.raw");
     fs::write(&raw, &bytes).map_err(disk("write", &raw))?;
     qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[&raw, &dir.join("disk.qcow2")], &[])?;
@@ -85,7 +97,7 @@ fn one(
     let script = dir.join(format!("start-{name}.sh"));
     fs::write(&script, qemu.script(name, &hardware)).map_err(disk("write", &script))?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).map_err(disk("protect", &script))?;
-    machine.key = key;
+    machine.key = plan.public_key.is_none().then(|| KEY.into());
     machine.save(&dir)?;
     Ok(machine)
 }
@@ -123,15 +135,42 @@ mod tests {
     fn plan(memory_mib: u64) -> Plan {
         let second = Machine { name: "cellar".into(), ..machine() };
         let members = vec![machine(), second];
-        Plan { members, disk: "1G".into(), memory_mib, cpus: 1 }
+        Plan { members, disk: "1G".into(), memory_mib, cpus: 1, public_key: Some("ssh-ed25519 x".into()) }
     }
 
     #[test]
-    fn memory_that_is_not_there_is_said() {
+    fn memory_that_is_not_there_is_said_for_each_and_for_all() {
         check(&plan(1)).unwrap();
         if free_memory_mib().is_some() {
             let why = check(&plan(1 << 40)).unwrap_err().to_string();
-            assert!(why.contains("--memory"), "{why}");
+            let (each, all) = ((1_u64 << 40).to_string(), (2_u64 << 40).to_string());
+            assert!(why.contains(&each) && why.contains(&all) && why.contains("--memory"), "{why}");
         }
+    }
+
+    #[test]
+    fn a_machine_that_fails_leaves_neither_itself_nor_keys_nor_those_before_it() {
+        if Qemu::find().is_err() || check_keygen().is_err() {
+            eprintln!("SKIPPED: QEMU or ssh-keygen is missing");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::take(folder.path(), &|| {}).unwrap();
+        let plan = Plan { public_key: None, ..plan(1) };
+        let mut keys = Vec::new();
+        let made = create(&place, &plan, &mut |index, public| {
+            keys.push(public.to_owned());
+            if index == 0 { Ok(vec![0; 1024 * 1024]) } else { Err("no second image".into()) }
+        });
+        assert_eq!(made.unwrap_err().to_string(), "no second image");
+        assert!(keys[0].starts_with("ssh-ed25519 ") && keys[0] != keys[1]);
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [".lock"]);
+
+        let made = create(&place, &plan, &mut |_, _| Ok(vec![0; 1024 * 1024])).unwrap();
+        assert_eq!(made[0].key_path(folder.path()).unwrap(), folder.path().join("kitchen/key"));
+        assert!(folder.path().join("kitchen/key").exists());
+        assert_eq!(Machine::all(folder.path()), [made[1].clone(), made[0].clone()]);
     }
 }

@@ -7,14 +7,23 @@ use std::process::Command;
 use super::VmError;
 use super::qemu::is_installed;
 
+/// Whether keys can be made here.
+///
+/// # Errors
+/// [`VmError::Missing`] with the line that installs what is needed.
+pub fn check_keygen() -> Result<(), VmError> {
+    if is_installed("ssh-keygen") {
+        return Ok(());
+    }
+    Err(VmError::Missing { what: "ssh-keygen", install: "apt-get install openssh-client" })
+}
+
 /// Makes an SSH key for a machine, where the user has none.
 ///
 /// # Errors
 /// [`VmError`].
 pub fn make_key(path: &Path) -> Result<String, VmError> {
-    if !is_installed("ssh-keygen") {
-        return Err(VmError::Missing { what: "ssh-keygen", install: "apt-get install openssh-client" });
-    }
+    check_keygen()?;
     let output = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-C", "trustnet-vm", "-f"])
         .arg(path)

@@ -35,7 +35,7 @@ pub struct Machine {
     /// The network that it shares with them: a multicast group and port.
     #[serde(default = "lan::former")]
     pub lan: String,
-    /// The private key that logs in, if one was made for it.
+    /// The private key that logs in, if one was made for it: a file of its folder.
     pub key: Option<PathBuf>,
 }
 
@@ -89,6 +89,12 @@ impl Machine {
         [self.ssh_port, self.rpc_port].into_iter().chain(self.forwards.iter().map(|forward| forward.host))
     }
 
+    /// The private key that logs in, if one was made for it.
+    #[must_use]
+    pub fn key_path(&self, folder: &Path) -> Option<PathBuf> {
+        self.key.as_ref().map(|key| folder.join(&self.name).join(key))
+    }
+
     /// What its console said.
     #[must_use]
     pub fn console(&self, folder: &Path) -> PathBuf {
@@ -128,7 +134,7 @@ impl Machine {
         let hosts = folder.join(&self.name).join("known_hosts");
         ssh.args(["-p", &self.ssh_port.to_string(), "-o", "StrictHostKeyChecking=accept-new"]);
         ssh.arg("-o").arg(format!("UserKnownHostsFile={}", hosts.display()));
-        if let Some(key) = &self.key {
+        if let Some(key) = self.key_path(folder) {
             // Only this key: sshd hangs up after a few others that the user's agent may offer first.
             ssh.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(key);
         }
@@ -241,7 +247,7 @@ pub(super) mod tests {
             ssh.get_args().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
         };
         assert!(!words(&machine()).contains("IdentitiesOnly"));
-        let own = Machine { key: Some("/home/a/vms/kitchen.key".into()), ..machine() };
-        assert!(words(&own).contains("-o IdentitiesOnly=yes -i /home/a/vms/kitchen.key "));
+        let own = Machine { key: Some("key".into()), ..machine() };
+        assert!(words(&own).contains("-o IdentitiesOnly=yes -i /home/a/vms/kitchen/key "));
     }
 }

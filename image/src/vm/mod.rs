@@ -133,11 +133,14 @@ pub enum VmError {
     },
     /// Memory of this machine.
     #[error(
-        "the VM wants {wanted} MiB of memory, and this machine has {free} MiB free; give it less with --memory"
+        "{}, and this machine has {free} MiB free; give it less with --memory, which is for each VM, or stop other VMs",
+        wanted_memory(*.count, *.each)
     )]
     Memory {
-        /// MiB that the VM wants.
-        wanted: u64,
+        /// How many VMs.
+        count: u64,
+        /// MiB that each wants.
+        each: u64,
         /// MiB that are free.
         free: u64,
     },
@@ -187,6 +190,16 @@ pub enum VmError {
     /// See [`ClusterError`].
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+}
+
+fn wanted_memory(count: u64, each: u64) -> String {
+    match count {
+        1 => format!("the VM wants {each} MiB of memory"),
+        _ => format!(
+            "each of the {count} VMs wants {each} MiB of memory, {} MiB together",
+            count.saturating_mul(each)
+        ),
+    }
 }
 
 /// Whether a name is good for a folder and a host.

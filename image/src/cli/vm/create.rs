@@ -66,10 +66,10 @@ pub fn run(args: &CreateArgs) -> Result<(), Failure> {
     let place = Place::take(&folder, &|| {
         screen.note(&format!("another vm create is at work in {}; waiting for it", folder.display()));
     })?;
-    let plan = plan(args, &place, screen)?;
+    let plan = plan(args, &place, given, screen)?;
     vm::check(&plan)?;
     let inputs = Inputs::gather(&args.source.sources(), &screen)?;
-    let created = make(args, &place, &plan, &inputs, given.as_deref(), screen)?;
+    let created = make(args, &place, &plan, &inputs, screen)?;
     drop(place);
     if args.no_start {
         say!("next: trustnet-image vm start {}", created[0].name);
@@ -81,7 +81,12 @@ pub fn run(args: &CreateArgs) -> Result<(), Failure> {
 }
 
 /// Who is made, with which number and ports.
-fn plan(args: &CreateArgs, place: &Place, screen: Screen) -> Result<Plan, Failure> {
+fn plan(
+    args: &CreateArgs,
+    place: &Place,
+    public_key: Option<String>,
+    screen: Screen,
+) -> Result<Plan, Failure> {
     let folder = place.folder();
     let there = Machine::all(folder);
     let members = members(&args.name.name, args.nodes, args.registry, folder, &there)?;
@@ -113,6 +118,7 @@ fn plan(args: &CreateArgs, place: &Place, screen: Screen) -> Result<Plan, Failur
         disk: args.disk.clone(),
         memory_mib: args.memory,
         cpus: args.cpus,
+        public_key,
     })
 }
 
@@ -147,31 +153,24 @@ fn make(
     place: &Place,
     plan: &Plan,
     inputs: &Inputs,
-    given: Option<&str>,
     screen: Screen,
 ) -> Result<Vec<Machine>, Failure> {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
     let is_network = plan.members.len() > 1;
     let names: Vec<_> = plan.members.iter().map(|machine| (machine.name.clone(), machine.number)).collect();
     let files = if is_network { vm::member_files(&names, now_ms)? } else { vec![Tree::new()] };
-    let key = place.folder().join(format!("{}.key", args.name.name));
-    let public = match given {
-        Some(public) => public.to_owned(),
-        None if key.exists() => read_public_key(&key.with_extension("key.pub"))?,
-        None => vm::make_key(&key)?.trim().to_owned(),
-    };
-    vm::create(place, plan, &mut |index| {
+    vm::create(place, plan, &mut |index, public| {
         let (name, number) = &names[index];
         screen.note(&format!("making {name}"));
         let keys = if is_network { format!("keys = \"{}\"\n", vm::KEYS_FOLDER) } else { String::new() };
         let registry = if args.registry { "\n[registry]\nenabled = true\n" } else { "" };
         let config = format!(
             "hostname = \"{name}\"\n\n[ssh]\nkeys = [{}]\n\n[network]\nula = \"{}/64\"\n\n[node]\nname = \"{name}\"\n{keys}{registry}",
-            serde_json::Value::from(public.as_str()),
+            serde_json::Value::from(public),
             vm::address(*number),
         );
         let settings = Settings { config: Some(config), ssh_key: None, files: files[index].clone() };
-        Ok((inputs.image(&settings)?.0, given.is_none().then(|| key.clone())))
+        Ok(inputs.image(&settings)?.0)
     })
 }
 
