@@ -13,14 +13,18 @@ use super::qemu::{Forward, Hardware, Qemu};
 
 /// The private key of a machine, in its folder.
 const KEY: &str = "key";
+/// The least room for a node's data behind the image, in MiB: a partition of 64, and up to 4 to where one may begin.
+const DATA_MIB: u64 = 68;
+/// Bytes of a MiB.
+const MIB: u64 = 1024 * 1024;
 
 /// What is wanted.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The machines: names, numbers, ports, network. They get their keys when they are made.
     pub members: Vec<Machine>,
-    /// Size of each disk, as qemu-img takes it: `50G`.
-    pub disk: String,
+    /// Size of each disk in MiB.
+    pub disk_mib: u64,
     /// Memory of each in MiB.
     pub memory_mib: u64,
     /// Processors of each.
@@ -48,6 +52,15 @@ pub fn check(plan: &Plan) -> Result<(), VmError> {
         Some(free) if free < count.saturating_mul(each) => Err(VmError::Memory { count, each, free }),
         _ => Ok(()),
     }
+}
+
+/// Whether a disk has room for an image and a node's data.
+///
+/// # Errors
+/// [`VmError::Small`].
+pub fn check_disk(disk_mib: u64, image_bytes: u64) -> Result<(), VmError> {
+    let least = image_bytes.div_ceil(MIB) + DATA_MIB;
+    if disk_mib < least { Err(VmError::Small { disk: disk_mib, least }) } else { Ok(()) }
 }
 
 /// Makes the machines of a plan that was checked; they are off.
@@ -82,11 +95,12 @@ fn one(
         None => make_key(&dir.join(KEY))?.trim().to_owned(),
     };
     let bytes = image(index, &public)?;
+    check_disk(plan.disk_mib, bytes.len() as u64)?;
     let raw = dir.join("disk.raw");
     fs::write(&raw, &bytes).map_err(disk("write", &raw))?;
     qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[&raw, &dir.join("disk.qcow2")], &[])?;
     fs::remove_file(&raw).map_err(disk("remove", &raw))?;
-    qemu_img(&["resize", "-q"], &[&dir.join("disk.qcow2")], &[&plan.disk])?;
+    qemu_img(&["resize", "-q"], &[&dir.join("disk.qcow2")], &[&format!("{}M", plan.disk_mib)])?;
     let hardware = Hardware {
         memory_mib: plan.memory_mib,
         cpus: plan.cpus,
@@ -135,7 +149,7 @@ mod tests {
     fn plan(memory_mib: u64) -> Plan {
         let second = Machine { name: "cellar".into(), ..machine() };
         let members = vec![machine(), second];
-        Plan { members, disk: "1G".into(), memory_mib, cpus: 1, public_key: Some("ssh-ed25519 x".into()) }
+        Plan { members, disk_mib: 1024, memory_mib, cpus: 1, public_key: Some("ssh-ed25519 x".into()) }
     }
 
     #[test]
@@ -146,6 +160,14 @@ mod tests {
             let (each, all) = ((1_u64 << 40).to_string(), (2_u64 << 40).to_string());
             assert!(why.contains(&each) && why.contains(&all) && why.contains("--memory"), "{why}");
         }
+    }
+
+    #[test]
+    fn a_disk_holds_the_image_and_a_nodes_data() {
+        check_disk(256 + DATA_MIB, 256 * MIB).unwrap();
+        let why = check_disk(100, 256 * MIB).unwrap_err().to_string();
+        assert!(why.contains("100 MiB") && why.contains("--disk 324M"), "{why}");
+        assert!(check_disk(256 + DATA_MIB, 256 * MIB + 1).is_err());
     }
 
     #[test]
@@ -160,7 +182,7 @@ mod tests {
         let mut keys = Vec::new();
         let made = create(&place, &plan, &mut |index, public| {
             keys.push(public.to_owned());
-            if index == 0 { Ok(vec![0; 1024 * 1024]) } else { Err("no second image".into()) }
+            if index == 0 { Ok(vec![0; MIB as usize]) } else { Err("no second image".into()) }
         });
         assert_eq!(made.unwrap_err().to_string(), "no second image");
         assert!(keys[0].starts_with("ssh-ed25519 ") && keys[0] != keys[1]);
@@ -168,7 +190,7 @@ mod tests {
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [".lock"]);
 
-        let made = create(&place, &plan, &mut |_, _| Ok(vec![0; 1024 * 1024])).unwrap();
+        let made = create(&place, &plan, &mut |_, _| Ok(vec![0; MIB as usize])).unwrap();
         assert_eq!(made[0].key_path(folder.path()).unwrap(), folder.path().join("kitchen/key"));
         assert!(folder.path().join("kitchen/key").exists());
         assert_eq!(Machine::all(folder.path()), [made[1].clone(), made[0].clone()]);

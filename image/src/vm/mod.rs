@@ -14,7 +14,7 @@ mod qemu;
 mod wait;
 
 pub use cluster::{ClusterError, KEYS_FOLDER, address, member_files};
-pub use create::{Plan, check, create};
+pub use create::{Plan, check, check_disk, create};
 pub use key::make_key;
 pub use lan::{LAN, lan};
 pub use machine::Machine;
@@ -143,6 +143,16 @@ pub enum VmError {
         each: u64,
         /// MiB that are free.
         free: u64,
+    },
+    /// A disk that the image does not fit on.
+    #[error(
+        "a disk of {disk} MiB is too small for the image and a node's data; give --disk {least}M or more"
+    )]
+    Small {
+        /// MiB that were asked for.
+        disk: u64,
+        /// MiB that will do.
+        least: u64,
     },
     /// Something on this machine's disk.
     #[error("cannot {what} {}: {why}", .path.display())]

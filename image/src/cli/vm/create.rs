@@ -26,8 +26,8 @@ pub struct CreateArgs {
     #[arg(long, conflicts_with = "nodes")]
     registry: bool,
     /// Size of each VM's disk, such as 50G; it takes only what is used
-    #[arg(long, default_value = "8G")]
-    disk: String,
+    #[arg(long, default_value = "8G", value_parser = sizes::disk)]
+    disk: u64,
     /// Memory of each VM, such as 512M or 2G
     #[arg(long, default_value = "512M", value_parser = sizes::memory)]
     memory: u64,
@@ -69,6 +69,7 @@ pub fn run(args: &CreateArgs) -> Result<(), Failure> {
     let plan = plan(args, &place, given, screen)?;
     vm::check(&plan)?;
     let inputs = Inputs::gather(&args.source.sources(), &screen)?;
+    vm::check_disk(plan.disk_mib, inputs.base.image_bytes)?;
     let created = make(args, &place, &plan, &inputs, screen)?;
     drop(place);
     if args.no_start {
@@ -115,7 +116,7 @@ fn plan(
     };
     Ok(Plan {
         members: members.into_iter().zip(chosen.ports).map(machine).collect(),
-        disk: args.disk.clone(),
+        disk_mib: args.disk,
         memory_mib: args.memory,
         cpus: args.cpus,
         public_key,
@@ -251,7 +252,8 @@ mod tests {
 
     #[test]
     fn ports_and_sizes_that_cannot_be_are_refused_at_once() {
-        for wrong in [["--ssh-port", "0"], ["--rpc-port", "70000"], ["--forward", "0:80"]] {
+        for wrong in [["--ssh-port", "0"], ["--rpc-port", "70000"], ["--forward", "0:80"], ["--disk", "100"]]
+        {
             assert!(Line::try_parse_from(["x", "home"].into_iter().chain(wrong)).is_err(), "{wrong:?}");
         }
     }

@@ -12,6 +12,17 @@ pub fn memory(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "give 256M or more, such as 512M or 2G".to_owned())
 }
 
+/// Size of a disk in MiB. Its partition table counts no further than 2 TiB.
+pub fn disk(text: &str) -> Result<u64, String> {
+    let mib =
+        mib(text).ok_or_else(|| "give a whole number with M, G or T behind it, such as 8G".to_owned())?;
+    if mib > 2 * 1_048_576 {
+        Err("2T is the largest disk that the image can use".to_owned())
+    } else {
+        Ok(mib)
+    }
+}
+
 /// A forwarded port.
 pub fn forward(text: &str) -> Result<Forward, String> {
     let wrong = || format!("{text:?} is not HOST:GUEST, such as 8080:8080");
@@ -39,6 +50,10 @@ mod tests {
     #[test]
     fn sizes_are_read_and_what_is_none_is_refused() {
         assert_eq!((memory("512"), memory("512m"), memory("2G")), (Ok(512), Ok(512), Ok(2048)));
+        assert_eq!((disk("324M"), disk("50g"), disk("2T")), (Ok(324), Ok(51_200), Ok(2_097_152)));
+        for wrong in ["", "G", "100", "1.5G", "-1G", "8GB", "8\u{20ac}", "18446744073709551615T", "3T"] {
+            assert!(disk(wrong).is_err(), "{wrong}");
+        }
         for wrong in ["", "255M", "64k", "18446744073709551615G"] {
             assert!(memory(wrong).is_err(), "{wrong}");
         }
