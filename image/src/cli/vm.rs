@@ -17,6 +17,8 @@ use super::say::say;
 
 /// How long a machine may take to answer, with or without a processor that helps.
 const BOOT_LIMIT: Duration = Duration::from_secs(240);
+/// How long its node may take after that: it starts with the machine, and is up in seconds.
+const NODE_LIMIT: Duration = Duration::from_secs(120);
 
 #[derive(Subcommand)]
 pub enum VmCommand {
@@ -97,12 +99,14 @@ pub fn run(command: &VmCommand) -> Result<(), Failure> {
     }
 }
 
-/// Starts a machine, and waits until it answers.
+/// Starts a machine, and waits until it and its node answer.
 fn start(machine: &Machine, folder: &Path, screen: Screen) -> Result<(), Failure> {
     machine.start(folder)?;
     screen.note(&format!("waiting for {}", machine.name));
     let took = machine.wait_for_ssh(folder, BOOT_LIMIT)?;
-    say!("{} answers after {} s: RPC on http://127.0.0.1:{}", machine.name, took.as_secs(), machine.rpc_port);
+    screen.note(&format!("{} answers after {} s; waiting for its node", machine.name, took.as_secs()));
+    let took = took + machine.wait_for_node(folder, NODE_LIMIT)?;
+    say!("{} is up after {} s: RPC on http://127.0.0.1:{}", machine.name, took.as_secs(), machine.rpc_port);
     if let Some(line) = registry_line(machine) {
         say!("{line}");
     }

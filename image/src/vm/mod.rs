@@ -2,8 +2,10 @@
 //! log. Without root: ports of this machine are forwarded, and the machines of one folder see each other on a network of
 //! their own.
 
+mod agreement;
 mod cluster;
 mod create;
+mod first_tx;
 mod key;
 mod lan;
 mod machine;
@@ -13,6 +15,7 @@ mod process;
 mod qemu;
 mod wait;
 
+pub use agreement::Agreement;
 pub use cluster::{ClusterError, KEYS_FOLDER, address, member_files};
 pub use create::{Plan, check, check_disk, create};
 pub use key::make_key;
@@ -22,6 +25,7 @@ pub use place::{Place, delete};
 pub use ports::{Chosen, Holder, Ports, Wanted, bind, choose};
 pub use process::State;
 pub use qemu::{Forward, Hardware, Qemu};
+pub use wait::wait_for_agreement;
 
 use std::io;
 use std::path::PathBuf;
@@ -196,6 +200,32 @@ pub enum VmError {
         last: String,
         /// What its console said.
         log: PathBuf,
+    },
+    /// Its node does not answer in time.
+    #[error(
+        "the VM {name} runs, but its node does not answer after {seconds} s: {why}; look at it with: trustnet-image vm ssh \
+         {name} trustnet status"
+    )]
+    NoNode {
+        /// Its name.
+        name: String,
+        /// How long was waited.
+        seconds: u64,
+        /// The last answer.
+        why: String,
+    },
+    /// A new network does not agree in time.
+    #[error(
+        "the VMs run, but their nodes are not in agreement after {seconds} s: {why}; they go on trying: look with \
+         trustnet-image vm ssh {first} trustnet status"
+    )]
+    Apart {
+        /// How long was waited.
+        seconds: u64,
+        /// What is missing.
+        why: String,
+        /// One of them.
+        first: String,
     },
     /// See [`ClusterError`].
     #[error(transparent)]

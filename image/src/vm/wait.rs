@@ -4,12 +4,18 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use trustnet::client::Client;
+
 use super::VmError;
+use super::agreement::{self, Agreement, Seen};
+use super::first_tx::FirstTransaction;
 use super::machine::Machine;
 use super::process::State;
 
 /// How often it is looked.
 pub(super) const POLL: Duration = Duration::from_millis(250);
+/// How long a node's answer may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// Lines of a console that are shown when its machine has ended.
 const LAST_LINES: usize = 10;
 
@@ -28,6 +34,75 @@ impl Machine {
             log: self.console(folder),
         })
     }
+
+    /// Waits until its node answers.
+    ///
+    /// # Errors
+    /// [`VmError::NoNode`], [`VmError::Ended`].
+    pub fn wait_for_node(&self, folder: &Path, limit: Duration) -> Result<Duration, VmError> {
+        let answer = || self.seen().map(drop);
+        let waited = until(std::slice::from_ref(self), folder, limit, answer)?;
+        waited.map(|((), took)| took).map_err(|why| VmError::NoNode {
+            name: self.name.clone(),
+            seconds: limit.as_secs(),
+            why,
+        })
+    }
+
+    /// Its node's RPC.
+    fn client(&self) -> Result<Client, String> {
+        let url = format!("http://127.0.0.1:{}", self.rpc_port);
+        Client::with_timeouts(&url, ANSWER_LIMIT, ANSWER_LIMIT).map_err(|error| error.to_string())
+    }
+
+    /// What its node says of itself.
+    fn seen(&self) -> Result<Seen, String> {
+        Seen::ask(&self.client()?)
+    }
+}
+
+/// Waits until the nodes of a new network are in agreement; tells `progress` what is missing, whenever that changes.
+///
+/// # Errors
+/// [`VmError::Apart`], [`VmError::Ended`].
+pub fn wait_for_agreement(
+    machines: &[Machine],
+    folder: &Path,
+    limit: Duration,
+    progress: &dyn Fn(&str),
+) -> Result<(Agreement, Duration), VmError> {
+    let mut told = String::new();
+    let mut first = FirstTransaction::default();
+    let mut ask = || {
+        let clients = machines.iter().map(Machine::client).collect::<Result<Vec<_>, _>>()?;
+        let seen: Vec<_> = machines.iter().map(|machine| (machine.name.as_str(), machine.seen())).collect();
+        let agreed = agreement::missing(&seen)?;
+        if agreed.height == 0 {
+            if seen.iter().flat_map(|(_, seen)| seen).all(|node| node.height == 0) {
+                first.hand_in(&clients[0], &agreed.chain)?;
+            }
+            return Err("the first block is not everywhere yet".to_owned());
+        }
+        let block = |index: usize| agreement::block_id(&clients[index], agreed.height);
+        let blocks: Vec<_> = (0..machines.len()).map(|index| (seen[index].0, block(index))).collect();
+        agreement::same_block(agreed, &blocks)
+    };
+    let ask_and_tell = || {
+        let agreed = ask();
+        if let Err(missing) = &agreed
+            && *missing != told
+        {
+            progress(missing);
+            told.clone_from(missing);
+        }
+        agreed
+    };
+    let name = || machines.first().map(|machine| machine.name.clone()).unwrap_or_default();
+    until(machines, folder, limit, ask_and_tell)?.map_err(|why| VmError::Apart {
+        seconds: limit.as_secs(),
+        why,
+        first: name(),
+    })
 }
 
 /// Asks until there is an answer, and gives it with the time that it took; else, after `limit`, what the last answer
@@ -105,7 +180,11 @@ mod tests {
             (1..=12).map(|line| format!("line \x1b[1m{line}\r\n\x1b[2J\x1b[01;01H\x1b\r\n")).collect();
         std::fs::write(machine().console(folder.path()), said).unwrap();
         let forever = Duration::MAX;
-        let errors = [machine().wait_for_ssh(folder.path(), forever).unwrap_err()];
+        let errors = [
+            machine().wait_for_ssh(folder.path(), forever).unwrap_err(),
+            machine().wait_for_node(folder.path(), forever).unwrap_err(),
+            wait_for_agreement(&[machine()], folder.path(), forever, &|_| {}).unwrap_err(),
+        ];
         for error in errors {
             let text = error.to_string();
             assert!(matches!(error, VmError::Ended { .. }), "{text}");

@@ -1,7 +1,7 @@
 //! `vm create`: everything that can be refused is refused before anything is made.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use trustnet_image::build::Settings;
 use trustnet_image::inputs::{Inputs, SourceArgs};
@@ -9,9 +9,12 @@ use trustnet_image::screen::Screen;
 use trustnet_image::tree::Tree;
 use trustnet_image::vm::{self, Forward, Machine, Place, Plan, VmError, Wanted};
 
-use super::{Failure, NameArgs, folder, say, sizes, start};
+use super::{BOOT_LIMIT, Failure, NameArgs, folder, say, sizes, start};
 use crate::cli::build::read_public_key;
 use crate::cli::say::ReaderGone;
+
+/// How much longer each node of a network may take to agree with the others: they share the host's processors.
+const AGREE_LIMIT_EACH: Duration = Duration::from_secs(60);
 
 #[derive(clap::Args)]
 pub struct CreateArgs {
@@ -175,12 +178,38 @@ fn make(
     })
 }
 
-/// Starts new machines.
+/// Starts new machines; a network counts as started when its nodes are in agreement.
 fn first_start(created: &[Machine], folder: &Path, screen: Screen) -> Result<(), Failure> {
+    let [first, _, ..] = created else {
+        return created.iter().try_for_each(|machine| start(machine, folder, screen));
+    };
+    let since = Instant::now();
     for machine in created {
         machine.start(folder)?;
     }
-    created.iter().try_for_each(|machine| start(machine, folder, screen))
+    for machine in created {
+        screen.note(&format!("waiting for {}", machine.name));
+        machine.wait_for_ssh(folder, BOOT_LIMIT)?;
+        say!(
+            "{} answers after {} s: RPC on http://127.0.0.1:{}",
+            machine.name,
+            since.elapsed().as_secs(),
+            machine.rpc_port
+        );
+    }
+    screen.note("waiting until their nodes are in agreement");
+    let limit = BOOT_LIMIT + AGREE_LIMIT_EACH * created.len() as u32;
+    let progress = |missing: &str| screen.note(&format!("  not yet: {missing}"));
+    let (agreed, _) = vm::wait_for_agreement(created, folder, limit, &progress)?;
+    say!(
+        "all {} are in agreement on {} at height {} after {} s",
+        created.len(),
+        agreed.chain,
+        agreed.height,
+        since.elapsed().as_secs()
+    );
+    say!("  next: trustnet-image vm ssh {}", first.name);
+    Ok(())
 }
 
 /// Why machines were made, but do not run as they should, and what can be done with them; `folder` if they are not in the
