@@ -1,98 +1,126 @@
 //! Making machines: checks first, so that nothing half-made is left behind.
 
 use std::fs;
-use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use super::VmError;
+use super::key::{check_keygen, make_key};
 use super::machine::Machine;
-use super::qemu::{Forward, Hardware, Qemu, is_installed};
-use super::{VmError, check_name};
+use super::place::{Place, disk};
+use super::qemu::{Forward, Hardware, Qemu};
+
+/// The private key of a machine, in its folder.
+const KEY: &str = "key";
+/// The least room for a node's data behind the image, in MiB: a partition of 64, and up to 4 to where one may begin.
+const DATA_MIB: u64 = 68;
+/// Bytes of a MiB.
+const MIB: u64 = 1024 * 1024;
 
 /// What is wanted.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Names and the machines' numbers on their network.
-    pub members: Vec<(String, u8)>,
-    /// Size of each disk, as qemu-img takes it: `50G`.
-    pub disk: String,
+    /// The machines: names, numbers, ports, network. They get their keys when they are made.
+    pub members: Vec<Machine>,
+    /// Size of each disk in MiB.
+    pub disk_mib: u64,
     /// Memory of each in MiB.
     pub memory_mib: u64,
     /// Processors of each.
     pub cpus: u32,
-    /// First port for SSH; one more for each machine.
-    pub ssh_port: u16,
-    /// First port for the RPC; one more for each machine.
-    pub rpc_port: u16,
-    /// More forwarded ports, of a single machine.
-    pub forwards: Vec<Forward>,
-}
-
-/// A machine that was made, but not started.
-#[derive(Debug)]
-pub struct Created {
-    /// The machine.
-    pub machine: Machine,
-    /// Its folder.
-    pub dir: PathBuf,
+    /// The public SSH key that logs in; without it each machine gets a pair of its own.
+    pub public_key: Option<String>,
 }
 
 /// Whatever stood in the way.
 type Failure = Box<dyn std::error::Error>;
-/// Gives the image of a member and the private key that logs in, if one was made.
-type MakeImage<'a> = dyn FnMut(usize) -> Result<(Vec<u8>, Option<PathBuf>), Failure> + 'a;
+/// Gives the image of a member, by its place in the plan, into which the public key logs in.
+type MakeImage<'a> = dyn FnMut(usize, &str) -> Result<Vec<u8>, Failure> + 'a;
 
-/// Makes machines in `folder`. `image` gives the disk's content of each, by its place in the plan, and the path of the
-/// private key that logs in, if one was made.
+/// Whether a plan can be carried out, as far as that can be said before there is an image. Names and ports were
+/// checked when they were chosen.
 ///
 /// # Errors
-/// [`VmError`]; then no folder is left.
-pub fn create(folder: &Path, plan: &Plan, image: &mut MakeImage<'_>) -> Result<Vec<Created>, Failure> {
-    let qemu = Qemu::find()?;
-    check(folder, plan)?;
-    let mut made = Vec::new();
-    for index in 0..plan.members.len() {
-        let result = one(folder, plan, index, &qemu, image);
-        match result {
-            Ok(created) => made.push(created),
-            Err(error) => {
-                let dirs = made.iter().map(|created: &Created| created.dir.clone());
-                for dir in dirs.chain([folder.join(&plan.members[index].0)]) {
-                    // The first error is what matters.
-                    let _ = fs::remove_dir_all(dir);
-                }
-                return Err(error);
-            }
-        }
+/// [`VmError`].
+pub fn check(plan: &Plan) -> Result<(), VmError> {
+    if plan.public_key.is_none() {
+        check_keygen()?;
     }
-    Ok(made)
-}
-
-fn check(folder: &Path, plan: &Plan) -> Result<(), VmError> {
-    for (name, _) in &plan.members {
-        check_name(name)?;
-        if folder.join(name).exists() {
-            return Err(VmError::Taken(name.clone()));
-        }
-    }
-    for (index, _) in (0u16..).zip(&plan.members) {
-        free_port(plan.ssh_port + index, "--ssh-port")?;
-        free_port(plan.rpc_port + index, "--rpc-port")?;
-    }
-    for forward in &plan.forwards {
-        free_port(forward.host, "--forward")?;
-    }
-    let wanted = plan.memory_mib * plan.members.len() as u64;
+    let (count, each) = (plan.members.len() as u64, plan.memory_mib);
     match free_memory_mib() {
-        Some(free) if free < wanted => Err(VmError::Memory { wanted, free }),
+        Some(free) if free < count.saturating_mul(each) => Err(VmError::Memory { count, each, free }),
         _ => Ok(()),
     }
 }
 
-fn free_port(port: u16, option: &'static str) -> Result<(), VmError> {
-    TcpListener::bind(("127.0.0.1", port)).map(drop).map_err(|_| VmError::Port { port, option })
+/// Whether a disk has room for an image and a node's data.
+///
+/// # Errors
+/// [`VmError::Small`].
+pub fn check_disk(disk_mib: u64, image_bytes: u64) -> Result<(), VmError> {
+    let least = image_bytes.div_ceil(MIB) + DATA_MIB;
+    if disk_mib < least { Err(VmError::Small { disk: disk_mib, least }) } else { Ok(()) }
+}
+
+/// Makes the machines of a plan that was checked; they are off.
+///
+/// # Errors
+/// [`VmError`], and those of `image`; then no machine is left.
+pub fn create(place: &Place, plan: &Plan, image: &mut MakeImage<'_>) -> Result<Vec<Machine>, Failure> {
+    let qemu = Qemu::find()?;
+    let names: Vec<String> = plan.members.iter().map(|machine| machine.name.clone()).collect();
+    let made =
+        (0..names.len()).map(|index| one(place, plan, index, &qemu, image)).collect::<Result<Vec<_>, _>>();
+    if made.is_err() {
+        place.discard(&names);
+    }
+    let made = made?;
+    place.publish(&names)?;
+    Ok(made)
+}
+
+fn one(
+    place: &Place,
+    plan: &Plan,
+    index: usize,
+    qemu: &Qemu,
+    image: &mut MakeImage<'_>,
+) -> Result<Machine, Failure> {
+    let mut machine = plan.members[index].clone();
+    let name = &machine.name;
+    let dir = place.begin(name)?;
+    let public = match &plan.public_key {
+        Some(public) => public.clone(),
+        None => make_key(&dir.join(KEY))?.trim().to_owned(),
+    };
+    let bytes = image(index, &public)?;
+    check_disk(plan.disk_mib, bytes.len() as u64)?;
+    let raw = dir.join("disk.raw");
+    fs::write(&raw, &bytes).map_err(disk("write", &raw))?;
+    qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[&raw, &dir.join("disk.qcow2")], &[])?;
+    fs::remove_file(&raw).map_err(disk("remove", &raw))?;
+    qemu_img(&["resize", "-q"], &[&dir.join("disk.qcow2")], &[&format!("{}M", plan.disk_mib)])?;
+    let hardware = Hardware {
+        memory_mib: plan.memory_mib,
+        cpus: plan.cpus,
+        forwards: forwards(&machine),
+        number: machine.number,
+        lan: machine.lan.clone(),
+    };
+    let script = dir.join(format!("start-{name}.sh"));
+    fs::write(&script, qemu.script(name, &hardware)).map_err(disk("write", &script))?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).map_err(disk("protect", &script))?;
+    machine.key = plan.public_key.is_none().then(|| KEY.into());
+    machine.save(&dir)?;
+    Ok(machine)
+}
+
+/// All ports that lead to a machine.
+fn forwards(machine: &Machine) -> Vec<Forward> {
+    let own =
+        [Forward { host: machine.ssh_port, guest: 22 }, Forward { host: machine.rpc_port, guest: 26_657 }];
+    own.into_iter().chain(machine.forwards.iter().copied()).collect()
 }
 
 /// Memory of this machine that programs can have; `None` where that cannot be told.
@@ -100,51 +128,6 @@ fn free_memory_mib() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     Some(line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()? / 1024)
-}
-
-fn one(
-    folder: &Path,
-    plan: &Plan,
-    index: usize,
-    qemu: &Qemu,
-    image: &mut MakeImage<'_>,
-) -> Result<Created, Failure> {
-    let (name, number) = plan.members[index].clone();
-    let dir = folder.join(&name);
-    let disk = |what, path: &Path| {
-        let path = path.to_owned();
-        move |why| VmError::Disk { what, path, why }
-    };
-    let (bytes, key) = image(index)?;
-    fs::create_dir_all(&dir).map_err(disk("make", &dir))?;
-    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).map_err(disk("protect", &dir))?;
-    let raw = dir.join("disk.raw");
-    fs::write(&raw, &bytes).map_err(disk("write", &raw))?;
-    qemu_img(&["convert", "-f", "raw", "-O", "qcow2"], &[&raw, &dir.join("disk.qcow2")], &[])?;
-    fs::remove_file(&raw).map_err(disk("remove", &raw))?;
-    qemu_img(&["resize", "-q"], &[&dir.join("disk.qcow2")], &[&plan.disk])?;
-    let place = index as u16;
-    let machine = Machine {
-        name: name.clone(),
-        ssh_port: plan.ssh_port + place,
-        rpc_port: plan.rpc_port + place,
-        number,
-        key,
-    };
-    let mut forwards = vec![
-        Forward { host: machine.ssh_port, guest: 22 },
-        Forward { host: machine.rpc_port, guest: 26_657 },
-    ];
-    if plan.members.len() == 1 {
-        forwards.extend(&plan.forwards);
-    }
-    let hardware = Hardware { memory_mib: plan.memory_mib, cpus: plan.cpus, forwards, number };
-    let script = dir.join(format!("start-{name}.sh"));
-    let mut file = fs::File::create(&script).map_err(disk("write", &script))?;
-    file.write_all(qemu.script(&name, &hardware).as_bytes()).map_err(disk("write", &script))?;
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).map_err(disk("protect", &script))?;
-    machine.save(&dir)?;
-    Ok(Created { machine, dir })
 }
 
 fn qemu_img(command: &[&str], files: &[&Path], rest: &[&str]) -> Result<(), VmError> {
@@ -157,56 +140,59 @@ fn qemu_img(command: &[&str], files: &[&Path], rest: &[&str]) -> Result<(), VmEr
     Err(VmError::Failed { program: "qemu-img", why })
 }
 
-/// Makes an SSH key for a machine, where the user has none.
-///
-/// # Errors
-/// [`VmError`].
-pub fn make_key(path: &Path) -> Result<String, VmError> {
-    if !is_installed("ssh-keygen") {
-        return Err(VmError::Missing { what: "ssh-keygen", install: "apt-get install openssh-client" });
-    }
-    let output = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-C", "trustnet-vm", "-f"])
-        .arg(path)
-        .output();
-    let output = output.map_err(|why| VmError::Disk { what: "make", path: path.to_owned(), why })?;
-    if !output.status.success() {
-        let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(VmError::Failed { program: "ssh-keygen", why });
-    }
-    let public = PathBuf::from(format!("{}.pub", path.display()));
-    fs::read_to_string(&public).map_err(|why| VmError::Disk { what: "read", path: public, why })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::vm::machine::tests::machine;
 
-    fn plan(ssh_port: u16, memory_mib: u64) -> Plan {
-        Plan {
-            members: vec![("kitchen".into(), 1)],
-            disk: "1G".into(),
-            memory_mib,
-            cpus: 1,
-            ssh_port,
-            rpc_port: 0,
-            forwards: Vec::new(),
+    fn plan(memory_mib: u64) -> Plan {
+        let second = Machine { name: "cellar".into(), ..machine() };
+        let members = vec![machine(), second];
+        Plan { members, disk_mib: 1024, memory_mib, cpus: 1, public_key: Some("ssh-ed25519 x".into()) }
+    }
+
+    #[test]
+    fn memory_that_is_not_there_is_said_for_each_and_for_all() {
+        check(&plan(1)).unwrap();
+        if free_memory_mib().is_some() {
+            let why = check(&plan(1 << 40)).unwrap_err().to_string();
+            let (each, all) = ((1_u64 << 40).to_string(), (2_u64 << 40).to_string());
+            assert!(why.contains(&each) && why.contains(&all) && why.contains("--memory"), "{why}");
         }
     }
 
     #[test]
-    fn what_cannot_be_is_said_before_anything_is_made() {
+    fn a_disk_holds_the_image_and_a_nodes_data() {
+        check_disk(256 + DATA_MIB, 256 * MIB).unwrap();
+        let why = check_disk(100, 256 * MIB).unwrap_err().to_string();
+        assert!(why.contains("100 MiB") && why.contains("--disk 324M"), "{why}");
+        assert!(check_disk(256 + DATA_MIB, 256 * MIB + 1).is_err());
+    }
+
+    #[test]
+    fn a_machine_that_fails_leaves_neither_itself_nor_keys_nor_those_before_it() {
+        if Qemu::find().is_err() || check_keygen().is_err() {
+            eprintln!("SKIPPED: QEMU or ssh-keygen is missing");
+            return;
+        }
         let folder = tempfile::tempdir().unwrap();
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = taken.local_addr().unwrap().port();
-        let error = check(folder.path(), &plan(port, 1)).unwrap_err();
-        assert!(
-            error.to_string().contains(&format!("port {port}")) && error.to_string().contains("--ssh-port")
-        );
-        let error = check(folder.path(), &plan(0, 1 << 40)).unwrap_err();
-        assert!(error.to_string().contains("--memory"), "{error}");
-        fs::create_dir(folder.path().join("kitchen")).unwrap();
-        assert!(matches!(check(folder.path(), &plan(0, 1)), Err(VmError::Taken(_))));
+        let place = Place::take(folder.path(), &|| {}).unwrap();
+        let plan = Plan { public_key: None, ..plan(1) };
+        let mut keys = Vec::new();
+        let made = create(&place, &plan, &mut |index, public| {
+            keys.push(public.to_owned());
+            if index == 0 { Ok(vec![0; MIB as usize]) } else { Err("no second image".into()) }
+        });
+        assert_eq!(made.unwrap_err().to_string(), "no second image");
+        assert!(keys[0].starts_with("ssh-ed25519 ") && keys[0] != keys[1]);
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [".lock"]);
+
+        let made = create(&place, &plan, &mut |_, _| Ok(vec![0; MIB as usize])).unwrap();
+        assert_eq!(made[0].key_path(folder.path()).unwrap(), folder.path().join("kitchen/key"));
+        assert!(folder.path().join("kitchen/key").exists());
+        assert_eq!(Machine::all(folder.path()), [made[1].clone(), made[0].clone()]);
     }
 }

@@ -1,18 +1,20 @@
-//! One machine: its folder, whether it runs, and how it is stopped.
+//! One machine: what is kept of it, and how it is started, reached and stopped.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::lan;
+use super::process::{self, State};
+use super::qemu::Forward;
+use super::wait::{POLL, greets};
 use super::{VmError, check_name};
 
 /// File in a machine's folder that says what it is.
-const FILE: &str = "vm.json";
-const POLL: Duration = Duration::from_millis(250);
+pub(super) const FILE: &str = "vm.json";
 /// How long a machine may take to shut down, in seconds, before its power is cut.
 const STOP_SECONDS: u64 = 60;
 
@@ -25,30 +27,23 @@ pub struct Machine {
     pub ssh_port: u16,
     /// Port of this host that leads to its RPC.
     pub rpc_port: u16,
-    /// Its number among those of this host.
+    /// More forwarded ports.
+    #[serde(default)]
+    pub forwards: Vec<Forward>,
+    /// Its number among those of its folder.
     pub number: u8,
-    /// The private key that logs in, if one was made for it.
+    /// The network that it shares with them: a multicast group and port.
+    #[serde(default = "lan::former")]
+    pub lan: String,
+    /// The private key that logs in, if one was made for it: a file of its folder.
     pub key: Option<PathBuf>,
-}
-
-/// What a machine does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It is off.
-    Stopped,
-    /// QEMU runs.
-    Running {
-        /// Its process.
-        pid: u32,
-    },
 }
 
 impl Machine {
     /// The machine of a name.
     ///
     /// # Errors
-    /// [`VmError::Name`], [`VmError::Unknown`], [`VmError::Disk`].
+    /// [`VmError::Name`], [`VmError::Unknown`], [`VmError::Copy`], [`VmError::Disk`].
     pub fn load(folder: &Path, name: &str) -> Result<Self, VmError> {
         check_name(name)?;
         let path = folder.join(name).join(FILE);
@@ -58,7 +53,16 @@ impl Machine {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(unknown()),
             Err(why) => return Err(VmError::Disk { what: "read", path, why }),
         };
-        serde_json::from_slice(&text).map_err(|error| VmError::Disk { what: "read", path, why: error.into() })
+        let machine: Self = serde_json::from_slice(&text).map_err(|error| VmError::Disk {
+            what: "read",
+            path,
+            why: error.into(),
+        })?;
+        // All that is done to a machine is done to the folder of its name: a copy would lead to the original.
+        if machine.name != name {
+            return Err(VmError::Copy { dir: folder.join(name), original: machine.name });
+        }
+        Ok(machine)
     }
 
     /// All machines of a folder, by name.
@@ -70,7 +74,7 @@ impl Machine {
         all
     }
 
-    /// Keeps it. Last of all: a folder with this file is a whole machine.
+    /// Keeps it in a folder, which with this is a whole machine.
     ///
     /// # Errors
     /// [`VmError::Disk`].
@@ -80,18 +84,27 @@ impl Machine {
         fs::write(&path, text + "\n").map_err(|why| VmError::Disk { what: "write", path, why })
     }
 
+    /// The ports of this host that lead to it.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        [self.ssh_port, self.rpc_port].into_iter().chain(self.forwards.iter().map(|forward| forward.host))
+    }
+
+    /// The private key that logs in, if one was made for it.
+    #[must_use]
+    pub fn key_path(&self, folder: &Path) -> Option<PathBuf> {
+        self.key.as_ref().map(|key| folder.join(&self.name).join(key))
+    }
+
+    /// What its console said.
+    #[must_use]
+    pub fn console(&self, folder: &Path) -> PathBuf {
+        folder.join(&self.name).join("console.log")
+    }
+
     /// Whether it runs.
     #[must_use]
     pub fn state(&self, folder: &Path) -> State {
-        let path = folder.join(&self.name).join(format!("{}.pid", self.name));
-        let pid = fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
-        // The number may belong to another program by now.
-        let ours = |pid: &u32| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-            words.windows(2).any(|pair| pair[0] == b"-name" && pair[1] == self.name.as_bytes())
-        };
-        pid.filter(ours).map_or(State::Stopped, |pid| State::Running { pid })
+        process::state(&folder.join(&self.name), &self.name)
     }
 
     /// Starts it.
@@ -114,26 +127,6 @@ impl Machine {
         })
     }
 
-    /// Waits until it answers on its SSH port with SSH's greeting.
-    ///
-    /// # Errors
-    /// [`VmError::Silent`].
-    pub fn wait_for_ssh(&self, folder: &Path, limit: Duration) -> Result<Duration, VmError> {
-        let since = Instant::now();
-        while since.elapsed() < limit {
-            if greets(self.ssh_port) {
-                return Ok(since.elapsed());
-            }
-            std::thread::sleep(POLL);
-        }
-        Err(VmError::Silent {
-            name: self.name.clone(),
-            port: self.ssh_port,
-            seconds: limit.as_secs(),
-            log: folder.join(&self.name).join("console.log"),
-        })
-    }
-
     /// The command that logs in.
     #[must_use]
     pub fn ssh(&self, folder: &Path) -> Command {
@@ -141,8 +134,9 @@ impl Machine {
         let hosts = folder.join(&self.name).join("known_hosts");
         ssh.args(["-p", &self.ssh_port.to_string(), "-o", "StrictHostKeyChecking=accept-new"]);
         ssh.arg("-o").arg(format!("UserKnownHostsFile={}", hosts.display()));
-        if let Some(key) = &self.key {
-            ssh.arg("-i").arg(key);
+        if let Some(key) = self.key_path(folder) {
+            // Only this key: sshd hangs up after a few others that the user's agent may offer first.
+            ssh.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(key);
         }
         ssh.arg("warden@127.0.0.1");
         ssh
@@ -178,51 +172,55 @@ impl Machine {
         };
         Err(VmError::Failed { program: "kill", why })
     }
-
-    /// Removes it with its disk.
-    ///
-    /// # Errors
-    /// [`VmError::Runs`], [`VmError::Disk`].
-    pub fn delete(&self, folder: &Path) -> Result<(), VmError> {
-        if self.state(folder) != State::Stopped {
-            return Err(VmError::Runs(self.name.clone()));
-        }
-        let path = folder.join(&self.name);
-        fs::remove_dir_all(&path).map_err(|why| VmError::Disk { what: "remove", path, why })
-    }
-}
-
-/// Whether an SSH server greets on a port of this host. QEMU itself accepts connections before the machine does.
-fn greets(port: u16) -> bool {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { return false };
-    let mut greeting = [0; 4];
-    stream.set_read_timeout(Some(Duration::from_secs(2))).is_ok()
-        && std::io::Read::read_exact(&mut stream, &mut greeting).is_ok()
-        && &greeting == b"SSH-"
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn machine() -> Machine {
-        Machine { name: "kitchen".into(), ssh_port: 1, rpc_port: 2, number: 1, key: None }
+    pub(in crate::vm) fn machine() -> Machine {
+        Machine {
+            name: "kitchen".into(),
+            ssh_port: 1,
+            rpc_port: 2,
+            forwards: Vec::new(),
+            number: 1,
+            lan: "239.1.2.3:4".into(),
+            key: None,
+        }
     }
 
     #[test]
-    fn a_machine_is_kept_listed_and_removed() {
+    fn a_machine_is_kept_and_listed() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("kitchen");
         fs::create_dir(&dir).unwrap();
         assert!(matches!(Machine::load(folder.path(), "kitchen"), Err(VmError::Unknown { .. })));
-        machine().save(&dir).unwrap();
-        assert_eq!(Machine::load(folder.path(), "kitchen").unwrap(), machine());
-        assert_eq!(Machine::all(folder.path()), [machine()]);
+        let kept = Machine { forwards: vec![Forward { host: 8080, guest: 80 }], ..machine() };
+        kept.save(&dir).unwrap();
+        assert_eq!(Machine::load(folder.path(), "kitchen").unwrap(), kept);
+        assert_eq!(Machine::all(folder.path()), [kept]);
         assert_eq!(machine().state(folder.path()), State::Stopped);
-        machine().delete(folder.path()).unwrap();
-        assert_eq!(Machine::all(folder.path()), []);
+    }
+
+    #[test]
+    fn what_older_machines_do_not_say_of_themselves_is_as_it_was() {
+        let text = r#"{ "name": "kitchen", "ssh_port": 2222, "rpc_port": 26657, "number": 1, "key": null }"#;
+        let machine: Machine = serde_json::from_str(text).unwrap();
+        assert_eq!((machine.lan.as_str(), machine.forwards.len()), (lan::LAN, 0));
+    }
+
+    #[test]
+    fn a_copy_is_no_machine_and_says_whose_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        for dir in ["kitchen", "kitchen-backup"] {
+            fs::create_dir(folder.path().join(dir)).unwrap();
+            machine().save(&folder.path().join(dir)).unwrap();
+        }
+        let error = Machine::load(folder.path(), "kitchen-backup").unwrap_err();
+        assert!(matches!(&error, VmError::Copy { original, .. } if original == "kitchen"), "{error}");
+        assert_eq!(Machine::all(folder.path()), [machine()]);
     }
 
     #[test]
@@ -240,5 +238,16 @@ mod tests {
         for name in ["", "../x", "a/b", "Kitchen", "1a", "a b", &"a".repeat(33)] {
             assert!(matches!(Machine::load(Path::new("/tmp"), name), Err(VmError::Name(_))), "{name}");
         }
+    }
+
+    #[test]
+    fn a_key_of_its_own_is_the_only_one_that_ssh_offers() {
+        let words = |machine: &Machine| {
+            let ssh = machine.ssh(Path::new("/home/a/vms"));
+            ssh.get_args().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert!(!words(&machine()).contains("IdentitiesOnly"));
+        let own = Machine { key: Some("key".into()), ..machine() };
+        assert!(words(&own).contains("-o IdentitiesOnly=yes -i /home/a/vms/kitchen/key "));
     }
 }

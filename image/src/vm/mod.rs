@@ -1,16 +1,31 @@
 //! Virtual machines that boot the image: `~/vms/NAME/` with a disk, a script that starts it alone, a pid file, the console's
-//! log. Without root: ports of this machine are forwarded, and the machines of one host see each other on a network of
+//! log. Without root: ports of this machine are forwarded, and the machines of one folder see each other on a network of
 //! their own.
 
+mod agreement;
 mod cluster;
 mod create;
+mod first_tx;
+mod key;
+mod lan;
 mod machine;
+mod place;
+mod ports;
+mod process;
 mod qemu;
+mod wait;
 
+pub use agreement::Agreement;
 pub use cluster::{ClusterError, KEYS_FOLDER, address, member_files};
-pub use create::{Created, Plan, create, make_key};
-pub use machine::{Machine, State};
-pub use qemu::{Forward, Hardware, LAN, Qemu};
+pub use create::{Plan, check, check_disk, create};
+pub use key::make_key;
+pub use lan::{LAN, lan};
+pub use machine::Machine;
+pub use place::{Place, delete};
+pub use ports::{Chosen, Holder, Ports, Wanted, bind, choose};
+pub use process::State;
+pub use qemu::{Forward, Hardware, Qemu};
+pub use wait::wait_for_agreement;
 
 use std::io;
 use std::path::PathBuf;
@@ -37,6 +52,41 @@ pub enum VmError {
     /// One host has one registry.
     #[error("{0} is this machine's registry already; use it, or run: trustnet-image vm delete {0}")]
     Registry(String),
+    /// A folder of machines is full.
+    #[error("{} has {used} VMs already, and {wanted} more are too many; use another --folder", .folder.display())]
+    Full {
+        /// Where they are kept.
+        folder: PathBuf,
+        /// How many there are.
+        used: usize,
+        /// How many are wanted.
+        wanted: u8,
+    },
+    /// A folder whose machine has another name.
+    #[error(
+        "{0} is a copy of the VM {original}, which has one disk, one name and its ports; to use the copy in its place: \
+         trustnet-image vm delete {original}, then: mv {0} {1}; to remove the copy: rm -r {0}",
+        .dir.display(),
+        .dir.with_file_name(original).display()
+    )]
+    Copy {
+        /// The copy.
+        dir: PathBuf,
+        /// The machine.
+        original: String,
+    },
+    /// A folder that is no machine's.
+    #[error(
+        "{} is no VM: trustnet-image did not make {}; look at it, and if it is of no use: rm -r {0}",
+        .path.display(),
+        .file.display()
+    )]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// What no machine's folder has.
+        file: PathBuf,
+    },
     /// There is none.
     #[error("there is no VM {name} in {}; make it with: trustnet-image vm create {name}", .folder.display())]
     Unknown {
@@ -54,22 +104,59 @@ pub enum VmError {
         install: &'static str,
     },
     /// A port of this machine.
-    #[error("port {port} of this machine is taken; give another one with {option}")]
+    #[error("port {port} of this machine {holder}; give another one with {option}")]
     Port {
         /// Which.
         port: u16,
         /// What changes it.
         option: &'static str,
+        /// Who has it.
+        holder: Holder,
+    },
+    /// A port for two purposes.
+    #[error(
+        "port {port} of this machine is wanted twice, with {first} and {second}; give another one with either"
+    )]
+    PortTwice {
+        /// Which.
+        port: u16,
+        /// What changes one.
+        first: &'static str,
+        /// What changes the other.
+        second: &'static str,
+    },
+    /// Ports end at 65535.
+    #[error("there are not {count} free ports from {first} on; give a lower one with {option}")]
+    NoPort {
+        /// How many are wanted.
+        count: usize,
+        /// From where on.
+        first: u16,
+        /// What changes it.
+        option: &'static str,
     },
     /// Memory of this machine.
     #[error(
-        "the VM wants {wanted} MiB of memory, and this machine has {free} MiB free; give it less with --memory"
+        "{}, and this machine has {free} MiB free; give it less with --memory, which is for each VM, or stop other VMs",
+        wanted_memory(*.count, *.each)
     )]
     Memory {
-        /// MiB that the VM wants.
-        wanted: u64,
+        /// How many VMs.
+        count: u64,
+        /// MiB that each wants.
+        each: u64,
         /// MiB that are free.
         free: u64,
+    },
+    /// A disk that the image does not fit on.
+    #[error(
+        "a disk of {disk} MiB is too small for the image and a node's data; give --disk {least}M or more"
+    )]
+    Small {
+        /// MiB that were asked for.
+        disk: u64,
+        /// MiB that will do.
+        least: u64,
     },
     /// Something on this machine's disk.
     #[error("cannot {what} {}: {why}", .path.display())]
@@ -104,9 +191,55 @@ pub enum VmError {
         /// What its console said.
         log: PathBuf,
     },
+    /// It is off, while its answer is waited for.
+    #[error("the VM {name} has ended: it switched itself off, or QEMU was killed; its console, {}, ends with\n{last}", .log.display())]
+    Ended {
+        /// Its name.
+        name: String,
+        /// The end of the log.
+        last: String,
+        /// What its console said.
+        log: PathBuf,
+    },
+    /// Its node does not answer in time.
+    #[error(
+        "the VM {name} runs, but its node does not answer after {seconds} s: {why}; look at it with: trustnet-image vm ssh \
+         {name} trustnet status"
+    )]
+    NoNode {
+        /// Its name.
+        name: String,
+        /// How long was waited.
+        seconds: u64,
+        /// The last answer.
+        why: String,
+    },
+    /// A new network does not agree in time.
+    #[error(
+        "the VMs run, but their nodes are not in agreement after {seconds} s: {why}; they go on trying: look with \
+         trustnet-image vm ssh {first} trustnet status"
+    )]
+    Apart {
+        /// How long was waited.
+        seconds: u64,
+        /// What is missing.
+        why: String,
+        /// One of them.
+        first: String,
+    },
     /// See [`ClusterError`].
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+}
+
+fn wanted_memory(count: u64, each: u64) -> String {
+    match count {
+        1 => format!("the VM wants {each} MiB of memory"),
+        _ => format!(
+            "each of the {count} VMs wants {each} MiB of memory, {} MiB together",
+            count.saturating_mul(each)
+        ),
+    }
 }
 
 /// Whether a name is good for a folder and a host.

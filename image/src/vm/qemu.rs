@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::VmError;
 
 /// Ports of the host that lead to the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forward {
     /// Port of the host, on 127.0.0.1.
     pub host: u16,
@@ -24,6 +26,8 @@ pub struct Hardware {
     pub forwards: Vec<Forward>,
     /// The machine's number among those of this host, from 1: its hardware address on their network.
     pub number: u8,
+    /// That network: a multicast group and port.
+    pub lan: String,
 }
 
 /// QEMU on this machine.
@@ -40,8 +44,6 @@ const FIRMWARE: [&str; 5] = [
     "/usr/share/qemu/edk2-aarch64-code.fd",
     "/opt/homebrew/share/qemu/edk2-aarch64-code.fd",
 ];
-/// The network of the machines of one host: a multicast group on the loopback interface.
-pub const LAN: &str = "230.84.82.78:26600";
 
 /// Whether a program is on the `PATH`.
 pub(super) fn is_installed(program: &str) -> bool {
@@ -79,7 +81,7 @@ impl Qemu {
     /// The script that starts a machine in its own folder, in the background.
     #[must_use]
     pub fn script(&self, name: &str, hardware: &Hardware) -> String {
-        let Hardware { memory_mib, cpus, forwards, number } = hardware;
+        let Hardware { memory_mib, cpus, forwards, number, lan } = hardware;
         let forwards: String = forwards
             .iter()
             .map(|Forward { host, guest }| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"))
@@ -101,7 +103,7 @@ impl Qemu {
              \x20\x20-drive if=none,id=disk,format=qcow2,file=disk.qcow2,cache=writeback,discard=unmap \\\n\
              \x20\x20-device virtio-blk-pci,drive=disk,bootindex=0,romfile= \\\n\
              \x20\x20-netdev user,id=out{forwards} -device virtio-net-pci,netdev=out,romfile= \\\n\
-             \x20\x20-netdev socket,id=lan,mcast={LAN},localaddr=127.0.0.1 \\\n\
+             \x20\x20-netdev socket,id=lan,mcast={lan},localaddr=127.0.0.1 \\\n\
              \x20\x20-device virtio-net-pci,netdev=lan,mac=52:54:00:10:12:{number:02x},romfile= \\\n\
              \x20\x20-device virtio-rng-pci -device i6300esb -action watchdog=reset\n"
         )
@@ -116,12 +118,13 @@ mod tests {
     fn the_script_starts_one_machine_and_forwards_only_on_loopback() {
         let qemu = Qemu { firmware: "/fw.fd".into() };
         let forwards = vec![Forward { host: 2222, guest: 22 }, Forward { host: 26657, guest: 26657 }];
-        let hardware = Hardware { memory_mib: 512, cpus: 2, forwards, number: 3 };
+        let hardware = Hardware { memory_mib: 512, cpus: 2, forwards, number: 3, lan: "239.1.2.3:4".into() };
         let script = qemu.script("kitchen", &hardware);
         assert!(script.starts_with("#!/bin/sh\n"));
         assert!(
             script.contains("user,id=out,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=tcp:127.0.0.1:26657-:26657 ")
         );
+        assert!(script.contains("mcast=239.1.2.3:4,localaddr=127.0.0.1"));
         assert!(script.contains("mac=52:54:00:10:12:03"));
         assert!(script.contains("-m 512 ") && script.contains("-pidfile kitchen.pid"));
         assert!(!script.contains("0.0.0.0"));
