@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use trustnet_image::vm::{LAN, Qemu};
+use trustnet_image::vm::{self, Qemu};
 
 use crate::Failure;
 use crate::image::Image;
@@ -217,7 +217,9 @@ fn arguments(
     add(&["-device", "virtio-blk-pci,drive=disk,bootindex=0,romfile="]);
     add(&["-netdev", &out, "-device", "virtio-net-pci,netdev=out,romfile="]);
     if let Some(number) = lan {
-        add(&["-netdev", &format!("socket,id=lan,mcast={LAN},localaddr=127.0.0.1")]);
+        // Machines of one folder share it, and no others on this host.
+        let lan = vm::lan(dir.parent().unwrap_or(dir), &[]);
+        add(&["-netdev", &format!("socket,id=lan,mcast={lan},localaddr=127.0.0.1")]);
         add(&["-device", &format!("virtio-net-pci,netdev=lan,mac=52:54:00:10:12:{number:02x},romfile=")]);
     }
     add(&["-device", "virtio-rng-pci", "-device", "i6300esb", "-action", "watchdog=reset"]);

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::machine::Machine;
 
-/// The network of machines that belong to no folder: those of the hardware tests.
-pub const LAN: &str = "230.84.82.78:26600";
+/// The network of machines that were made before folders had their own.
+pub(super) const FORMER: &str = "230.84.82.78:26600";
 /// UDP port of every such network. QEMU listens on the group's address, so the group alone tells them apart.
 const PORT: u16 = 26_600;
 
@@ -27,7 +27,7 @@ pub fn lan(folder: &Path, there: &[Machine]) -> String {
 
 /// What machines had that do not say it.
 pub(super) fn former() -> String {
-    LAN.to_owned()
+    FORMER.to_owned()
 }
 
 #[cfg(test)]
@@ -42,6 +42,6 @@ mod tests {
         assert_ne!(one, lan(Path::new("/home/bob/vms"), &[]));
         let there = Machine { lan: one.clone(), ..machine() };
         assert_eq!(lan(Path::new("/data/vms"), &[there]), one);
-        assert!(!LAN.starts_with("239."));
+        assert!(!FORMER.starts_with("239."));
     }
 }

@@ -208,7 +208,7 @@ pub(super) mod tests {
     fn what_older_machines_do_not_say_of_themselves_is_as_it_was() {
         let text = r#"{ "name": "kitchen", "ssh_port": 2222, "rpc_port": 26657, "number": 1, "key": null }"#;
         let machine: Machine = serde_json::from_str(text).unwrap();
-        assert_eq!((machine.lan.as_str(), machine.forwards.len()), (lan::LAN, 0));
+        assert_eq!((machine.lan.as_str(), machine.forwards.len()), (lan::FORMER, 0));
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub use agreement::Agreement;
 pub use cluster::{ClusterError, KEYS_FOLDER, address, member_files};
 pub use create::{Plan, check, check_disk, create};
 pub use key::make_key;
-pub use lan::{LAN, lan};
+pub use lan::lan;
 pub use machine::Machine;
 pub use place::{Place, delete};
 pub use ports::{Chosen, Holder, Ports, Wanted, bind, choose};

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-
 use super::memory::Memory;
 use crate::catalog::Pushed;
 use crate::digest::{Algorithm, Digest};

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-
 use super::common::{
     Hand, LEASE, content, has_blob, image, keep_manifest, manifest, open, options, push_blob, push_manifest,
     repo, sha256, tag, tagged,

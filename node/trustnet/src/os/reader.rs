@@ -63,12 +63,11 @@ impl<'a> Reader<'a> {
     pub fn section<'t>(&mut self, root: Section<'t>, name: &'static str, keys: &[&str]) -> Section<'t> {
         let mut section = Section { name, table: None };
         if let Some((value, span)) = self.get(root, name) {
-            match value {
-                DeValue::Table(table) => section.table = Some(table),
-                _ => {
-                    self.is_unsure = true;
-                    self.add(&span, format!("`{name}` must be a section: [{name}]"), "it is left out");
-                }
+            if let DeValue::Table(table) = value {
+                section.table = Some(table);
+            } else {
+                self.is_unsure = true;
+                self.add(&span, format!("`{name}` must be a section: [{name}]"), "it is left out");
             }
         }
         self.check_keys(section, keys);
