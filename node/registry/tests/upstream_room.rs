@@ -11,16 +11,14 @@ mod disk;
 mod elsewhere;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cache::*;
 use common::*;
 use disk::Disk;
 use elsewhere::{Elsewhere, Reply, wrong_replies};
-use trustnet_registry::{
-    Care, Extras, Limits, LiveSettings, Options, OsFiles, Plan, UpstreamSettings, Upstreams,
-};
+use trustnet_registry::{Care, Extras, Limits, LiveSettings, Options, Plan, UpstreamSettings, Upstreams};
 
 /// No disk has so much free.
 const NO_ROOM: &str = "[storage]\nmin_free = \"100000 TiB\"\n";
@@ -257,25 +255,24 @@ fn on_a_disk_that_is_nearly_full_copies_go_to_quarantine_and_no_more_than_are_ne
     let (upstream, images) = two_images();
     let (dir, rules) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
     std::fs::write(rules.path(), "[storage]\nmin_free = 100000\nmin_free_percent = 0\n").unwrap();
-    let free = Arc::new(AtomicU64::new(900_000));
-    let disk = Disk { files: OsFiles::new(dir.path()), free: Arc::clone(&free) };
+    let disk = Disk::new(dir.path(), 900_000);
     let extras =
         Extras { settings: LiveSettings::follow(rules.path()).unwrap(), ..extras(settings(&upstream.url())) };
     let options = Options { lease: LEASE, ..Options::default() };
-    let server = Server::on_with(dir, disk, &options, extras);
+    let server = Server::on_with(dir, disk.clone(), &options, extras);
     let quarantined = || server.store().usage().unwrap().quarantine_files;
     pull(&server, "v1", &images[0]);
     server.get(&path("manifests/v1")).expect(200);
     std::thread::sleep(3 * LEASE);
-    free.store(100_010, Ordering::SeqCst);
+    disk.set_free(100_010);
     pull(&server, "v2", &images[1]);
     server.get(&path("tags/list")).refused(404, "NAME_UNKNOWN");
     assert_eq!((files(&server), quarantined()), (0, 3), "what went comes back to the disk later");
     // Until then nothing more goes.
-    free.store(900_000, Ordering::SeqCst);
+    disk.set_free(900_000);
     pull(&server, "v2", &images[1]);
     assert_eq!(files(&server), 3);
-    free.store(60_000, Ordering::SeqCst);
+    disk.set_free(60_000);
     std::thread::sleep(3 * LEASE);
     pull(&server, "v1", &images[0]);
     assert_eq!((files(&server), quarantined()), (3, 3));
