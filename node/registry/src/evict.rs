@@ -19,7 +19,7 @@ use crate::meta::tables::{PULLED, View, split_digest, split_repo};
 use crate::meta::{blobs, manifests, pulled};
 use crate::name::RepoName;
 use crate::policy::eviction::{Copied, Stock, Terms};
-use crate::policy::quota::{Counted, Room};
+use crate::policy::quota::Counted;
 use crate::policy::{StorageRules, immutable};
 use crate::store::Store;
 
@@ -252,14 +252,6 @@ impl Store {
             paused().insert(upstream, now_ms.saturating_add(ROOM_PAUSE_MS));
         }
         result
-    }
-
-    /// How much a copy may still take in `repo`, which is to take `bytes` at least.
-    pub(crate) fn copy_room(&self, repo: &RepoName, bytes: u64) -> Result<Room> {
-        let room = self.upload_room(repo, None)?;
-        room.check(bytes)?;
-        self.check_floor(bytes)?;
-        Ok(room)
     }
 
     /// Lets copies make way for `bytes` more in `repo`, those first that nobody pulled for longest; says whether any did.

@@ -27,6 +27,7 @@ use crate::meta::{leases, pulled, usage};
 use crate::metrics::Metrics;
 use crate::name::RepoName;
 use crate::policy::StorageRules;
+use crate::policy::reserve::Reservations;
 use crate::rebuild::{Rebuilt, find_copies, rebuild};
 use crate::settings::LiveSettings;
 use crate::uploads::Uploads;
@@ -80,6 +81,7 @@ pub struct Store {
     settings: RwLock<Option<Arc<LiveSettings>>>,
     /// Where there are copies of upstreams, and by what they make way.
     pub(crate) eviction: Eviction,
+    pub(crate) reservations: Reservations,
     /// Until when nothing is collected, in milliseconds: leases from before a crash may be lost.
     grace: Mutex<Grace>,
     suspects: Mutex<BTreeSet<RepoName>>,
@@ -169,6 +171,7 @@ impl Store {
             files: Arc::clone(files),
             settings: RwLock::default(),
             eviction: Eviction::default(),
+            reservations: Reservations::default(),
             grace,
             suspects: Mutex::default(),
             rebuilt,

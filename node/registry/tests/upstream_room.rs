@@ -10,8 +10,8 @@ mod disk;
 #[path = "common/elsewhere.rs"]
 mod elsewhere;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use cache::*;
@@ -301,4 +301,59 @@ fn the_care_keeps_a_cache_below_its_limit() {
     server.get("/v2/up.example-not/own/manifests/v1").expect(200);
     // It comes back when somebody asks for it.
     pull(&server, "v1", &images[0]);
+}
+
+/// An upstream with two layers that gives neither before both were asked for.
+fn two_layers() -> (Elsewhere, [Vec<u8>; 2]) {
+    let layers = [content(2, 700_000), content(4, 700_000)];
+    let (all, asked_for) = (layers.clone(), (Mutex::new(0), Condvar::new()));
+    let upstream = Elsewhere::start(move |asked| {
+        let (count, is_more) = &asked_for;
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        is_more.notify_all();
+        drop(is_more.wait_timeout_while(count, Duration::from_secs(30), |count| *count < 2).unwrap());
+        let layer = all.iter().find(|layer| asked.path.ends_with(&sha256(layer).hex()));
+        layer.map_or_else(|| Reply::new(404, "{}"), |layer| Reply::ok(layer.clone()))
+    });
+    (upstream, layers)
+}
+
+/// Pulls layers of which there is room for one: both come whole, and one is kept.
+fn pull_both(server: &Server, layers: &[Vec<u8>]) {
+    std::thread::scope(|scope| {
+        for layer in layers {
+            scope.spawn(move || {
+                let answer = server.get(&path(format_args!("blobs/{}", sha256(layer)))).expect(200);
+                assert!(answer.is_whole && answer.body == *layer);
+            });
+        }
+    });
+    assert_eq!(files(server), 1);
+    server.expect_no_uploads();
+}
+
+#[test]
+fn layers_that_come_at_once_do_not_take_each_others_room() {
+    for limit in ["[storage]\nmax = 1000000\n", "[[quota]]\nrepositories = \"up.example/*\"\nmax = 1000000\n"]
+    {
+        let (upstream, layers) = two_layers();
+        let (server, upstreams) = governed(settings(&upstream.url()), limit);
+        pull_both(&server, &layers);
+        assert_eq!((upstreams.pulls().fetched, upstreams.pulls().passed), (1, 1), "{limit}");
+    }
+}
+
+#[test]
+fn layers_that_come_at_once_leave_the_disk_what_stays_free() {
+    let (upstream, layers) = two_layers();
+    let (dir, rules) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(rules.path(), "[storage]\nmin_free = 100000\nmin_free_percent = 0\n").unwrap();
+    let disk = Disk::filling_up(dir.path(), u64::MAX);
+    let extras =
+        Extras { settings: LiveSettings::follow(rules.path()).unwrap(), ..extras(settings(&upstream.url())) };
+    let server = Server::on_with(dir, disk.clone(), &Options::default(), extras);
+    // With room for the metadata.
+    disk.set_free(1_300_000);
+    pull_both(&server, &layers);
 }

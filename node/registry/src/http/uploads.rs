@@ -26,6 +26,7 @@ use crate::ingest::Ingest;
 use crate::limits::SMALL_BYTES;
 use crate::name::RepoName;
 use crate::policy::quota::Room;
+use crate::policy::reserve::Reserved;
 use crate::store::Store;
 use crate::upload_id::UploadId;
 use crate::uploads::{Growing, Session};
@@ -69,6 +70,14 @@ impl Scratch {
         Ok(Self { store: Arc::clone(store), id, ingest, is_placed: false })
     }
 
+    /// The same for what room is reserved for.
+    pub(super) fn within(mut self, reserved: Arc<Reserved>) -> Self {
+        if let Some(ingest) = &mut self.ingest {
+            ingest.reserved = Some(reserved);
+        }
+        self
+    }
+
     /// Opens what arrives a second time, to be read while it does.
     pub(super) fn reader(&self) -> Result<Box<dyn FileHandle>> {
         self.store.uploads.open_scratch(self.id)
@@ -84,8 +93,9 @@ impl Scratch {
 
 impl Sink for Scratch {
     fn append(&mut self, batch: &[Bytes]) -> Result<()> {
-        self.store.check_floor(bytes_of(batch))?;
-        self.ingest.as_mut().ok_or(RegistryError::Interrupted)?.append(batch)
+        let ingest = self.ingest.as_mut().ok_or(RegistryError::Interrupted)?;
+        self.store.check_part(ingest.reserved.as_deref(), bytes_of(batch))?;
+        ingest.append(batch)
     }
 }
 
