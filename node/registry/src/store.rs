@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use redb::WriteTransaction;
+use tokio::sync::watch;
 
 use crate::blobs::Blobs;
 use crate::error::{RegistryError, Result};
@@ -87,6 +88,8 @@ pub struct Store {
     suspects: Mutex<BTreeSet<RepoName>>,
     rebuilt: Option<Rebuilt>,
     _lock: Box<dyn Any + Send + Sync>,
+    /// The last to go: tells that all else is.
+    open: watch::Sender<()>,
 }
 
 struct Grace {
@@ -176,6 +179,7 @@ impl Store {
             suspects: Mutex::default(),
             rebuilt,
             _lock: lock,
+            open: watch::Sender::new(()),
         })
     }
 
@@ -248,6 +252,12 @@ impl Store {
     /// Repositories whose journal has lines of a transaction that did not commit.
     pub(crate) fn suspects(&self) -> MutexGuard<'_, BTreeSet<RepoName>> {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Done once this is closed, by whoever has it last.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + use<> {
+        let mut open = self.open.subscribe();
+        async move { drop(open.wait_for(|()| false).await) }
     }
 
     /// Whether the registry can do its work: the metadata answers.
