@@ -219,6 +219,27 @@ fn what_is_leased_immutable_or_led_to_stays() {
     assert!(is_there(&store, "up/a", frozen) && !is_there(&store, "up/a", led_to));
 }
 
+/// Whoever was given an index asks for one of its images next, however long nobody asked for that.
+#[test]
+fn what_an_index_leads_to_stays_when_the_index_was_given_a_moment_ago() {
+    let (_, hand, store) = fresh();
+    let texts = [1, 2].map(|seed| an_image(seed).0);
+    let list = index(&[&texts[0], &texts[1]]);
+    for (text, name) in [(&texts[0], None), (&texts[1], None), (&list, Some(tag("list")))] {
+        keep_manifest(&store, &repo("up/a"), text, name.as_ref()).unwrap();
+    }
+    let left = |store: &Store| {
+        let digests = texts.iter().map(|text| sha256(text.as_bytes()));
+        digests.filter(|digest| is_there(store, "up/a", *digest)).count()
+    };
+    store.keep_copies(vec![keeping("up", None, Some(0))]);
+    hand.advance(2 * LEASE);
+    assert!(tagged(&store, &repo("up/a"), "list").is_some());
+    assert_eq!((store.evict().unwrap(), left(&store)), (0, 2));
+    hand.advance(2 * LEASE);
+    assert_eq!((store.evict().unwrap(), left(&store)), (3, 0));
+}
+
 #[test]
 fn the_longest_prefix_decides_and_no_terms_keep_all() {
     let (_, hand, store) = fresh();
