@@ -11,7 +11,7 @@ use crate::meta::database::Durable;
 use crate::meta::tables::{LINKS, MANIFESTS, View, repo_key};
 use crate::meta::{blobs, leases, manifests, pulled, tags};
 use crate::name::{Reference, RepoName, Tag};
-use crate::policy::{immutable, quota};
+use crate::policy::immutable;
 use crate::store::Store;
 
 /// How often it is noted that a copy is pulled, in milliseconds of registry time: it is kept for days.
@@ -140,7 +140,7 @@ impl Store {
             Ok(manifests::get(view, repo, &digest)?.is_some())
         })?;
         if !is_held {
-            self.room(repo)?.check(complete.len)?;
+            self.room(repo, None)?.check(complete.len)?;
         }
         self.place(&complete, || {
             self.change(|txn, changes| {
@@ -152,7 +152,7 @@ impl Store {
                 blobs::insert(txn, &digest, complete.len)?;
                 manifests::insert(txn, repo, &digest, (&manifest, complete.len, self.now_ms()))?;
                 if !is_held {
-                    quota::check(txn, &rules, repo)?;
+                    self.check_quota(txn, &rules, repo, None)?;
                 }
                 if is_partial && !is_own {
                     pulled::note(txn, repo, &digest, self.now_ms())?;

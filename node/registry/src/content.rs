@@ -11,7 +11,7 @@ use crate::meta::damaged::{self, Damage};
 use crate::meta::database::Durable;
 use crate::meta::{blobs, leases};
 use crate::name::RepoName;
-use crate::policy::{immutable, quota};
+use crate::policy::immutable;
 use crate::store::Store;
 
 /// Holders of a blob that are looked at before it counts as not to be found: a client that is told so uploads it.
@@ -28,13 +28,13 @@ impl Store {
         let is_held = self.meta.read(|view| blobs::size_in(view, repo, &digest))?.is_some();
         if !is_held {
             // Once more below: this time before the file has its name.
-            self.room(repo)?.check(complete.len)?;
+            self.room(repo, complete.reserved.as_deref())?.check(complete.len)?;
         }
         self.place(&complete, || {
             self.change(|txn, changes| {
                 blobs::insert(txn, &digest, complete.len)?;
                 if blobs::link(txn, repo, &digest)? {
-                    quota::check(txn, &rules, repo)?;
+                    self.check_quota(txn, &rules, repo, complete.reserved.as_deref())?;
                     changes.push(repo, Change::Link(digest));
                 }
                 leases::renew(txn, &digest, self.lease_until_ms())
@@ -144,7 +144,7 @@ impl Store {
             };
             if is_there {
                 if blobs::link(txn, repo, digest)? {
-                    quota::check(txn, &rules, repo)?;
+                    self.check_quota(txn, &rules, repo, None)?;
                     changes.push(repo, Change::Link(*digest));
                 }
                 leases::renew(txn, digest, self.lease_until_ms())?;

@@ -2,9 +2,10 @@
 //! there is no room for another one, those that nobody pulled for longest.
 //!
 //! Only copies go, in repositories below an upstream's prefix. What was pushed or imported there stays; so does what it
-//! needs, what an immutable tag needs, and what a client was told of a moment ago. What leads to a copy makes it as young
-//! as itself: an image is in use whose index is. The blobs go as all others do that nobody needs any more: with the
-//! collection, its leases and its quarantine. So eviction makes room under quotas at once, and on the disk a day later.
+//! needs, what an immutable tag needs, and what a client was told of a moment ago, with what that needs: a client that was
+//! given an index asks for an image of it next. What leads to a copy makes it as young as itself: an image is in use whose
+//! index is. The blobs go as all others do that nobody needs any more: with the collection, its leases and its quarantine.
+//! So eviction makes room under quotas at once, and on the disk a day later.
 //!
 //! After a start nothing is evicted for the time of a lease, as nothing is collected.
 
@@ -19,7 +20,7 @@ use crate::meta::tables::{PULLED, View, split_digest, split_repo};
 use crate::meta::{blobs, manifests, pulled};
 use crate::name::RepoName;
 use crate::policy::eviction::{Copied, Stock, Terms};
-use crate::policy::quota::{Counted, Room};
+use crate::policy::quota::Counted;
 use crate::policy::{StorageRules, immutable};
 use crate::store::Store;
 
@@ -57,19 +58,6 @@ impl Eviction {
 /// Which upstream a repository is kept of.
 fn upstream_of(keeping: &[Keeping], repo: &RepoName) -> Option<usize> {
     keeping.iter().position(|of| of.repositories.matches(repo))
-}
-
-/// When a copy, or something that leads to it, was last pulled; `None` if it, or something that leads to it, is no copy.
-fn last_pulled_ms(view: &impl View, repo: &RepoName, digest: &Digest) -> Result<Option<u64>> {
-    let (mut seen, mut to_visit, mut last_ms) = (BTreeSet::from([*digest]), vec![*digest], 0);
-    while let Some(digest) = to_visit.pop() {
-        let Some(pulled_ms) = pulled::last_ms(view, repo, &digest)? else { return Ok(None) };
-        last_ms = last_ms.max(pulled_ms);
-        to_visit.extend(
-            manifests::needed_by(view, repo, &digest)?.into_iter().filter(|above| seen.insert(*above)),
-        );
-    }
-    Ok(Some(last_ms))
 }
 
 /// Whether a tag needs a manifest that never changes.
@@ -172,6 +160,22 @@ impl Store {
         Ok(gone)
     }
 
+    /// When a copy, or something that leads to it, was last pulled; `None` if one of them is leased or no copy.
+    fn last_pulled_ms(&self, view: &impl View, repo: &RepoName, digest: &Digest) -> Result<Option<u64>> {
+        let (mut seen, mut to_visit, mut last_ms) = (BTreeSet::from([*digest]), vec![*digest], 0);
+        while let Some(digest) = to_visit.pop() {
+            if self.is_leased(view, &digest)? {
+                return Ok(None);
+            }
+            let Some(pulled_ms) = pulled::last_ms(view, repo, &digest)? else { return Ok(None) };
+            last_ms = last_ms.max(pulled_ms);
+            to_visit.extend(
+                manifests::needed_by(view, repo, &digest)?.into_iter().filter(|above| seen.insert(*above)),
+            );
+        }
+        Ok(Some(last_ms))
+    }
+
     /// All copies in repositories that are meant. With `keeping`, files take no room that others hold than copies of those
     /// upstreams: they stay when the copies go.
     fn gather(&self, is_meant: &dyn Fn(&RepoName) -> bool, keeping: Option<&[Keeping]>) -> Result<Gathered> {
@@ -182,10 +186,8 @@ impl Store {
                     let (repo, rest) = split_repo(key)?;
                     let (digest, _) = split_digest(rest)?;
                     if is_meant(&repo) {
-                        let pulled_ms = last_pulled_ms(view, &repo, &digest)?;
-                        let stays = pulled_ms.is_none()
-                            || self.is_leased(view, &digest)?
-                            || is_immutable(view, &rules, &repo, &digest)?;
+                        let pulled_ms = self.last_pulled_ms(view, &repo, &digest)?;
+                        let stays = pulled_ms.is_none() || is_immutable(view, &rules, &repo, &digest)?;
                         let named = Named { repo, digest, pulled_ms: pulled_ms.unwrap_or(0) };
                         gathered.add(view, (named, stays), |digest| match keeping {
                             Some(keeping) => is_held_elsewhere(view, keeping, digest),
@@ -208,9 +210,9 @@ impl Store {
                 for named in batch.iter().filter_map(|number| gathered.names.get(*number)) {
                     let Named { repo, digest, pulled_ms } = named;
                     // Pulled since, or somebody came to need it. What led to it may have gone a moment ago.
-                    let is_outworn = last_pulled_ms(txn, repo, digest)?.is_some_and(|ms| ms <= *pulled_ms)
-                        && !self.is_leased(txn, digest)?
-                        && !is_immutable(txn, &rules, repo, digest)?;
+                    let is_outworn =
+                        self.last_pulled_ms(txn, repo, digest)?.is_some_and(|ms| ms <= *pulled_ms)
+                            && !is_immutable(txn, &rules, repo, digest)?;
                     if is_outworn && manifests::delete(txn, repo, digest)? {
                         changes.push(repo, Change::Delete(*digest));
                         gone.push(named);
@@ -252,14 +254,6 @@ impl Store {
             paused().insert(upstream, now_ms.saturating_add(ROOM_PAUSE_MS));
         }
         result
-    }
-
-    /// How much a copy may still take in `repo`, which is to take `bytes` at least.
-    pub(crate) fn copy_room(&self, repo: &RepoName, bytes: u64) -> Result<Room> {
-        let room = self.upload_room(repo, None)?;
-        room.check(bytes)?;
-        self.check_floor(bytes)?;
-        Ok(room)
     }
 
     /// Lets copies make way for `bytes` more in `repo`, those first that nobody pulled for longest; says whether any did.

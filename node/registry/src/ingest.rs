@@ -7,6 +7,7 @@ use crate::error::{Mismatch, RegistryError, Result};
 use crate::files::{FileHandle, Files};
 use crate::limits::READ_BYTES;
 use crate::pieces::{PieceHasher, PieceList};
+use crate::policy::reserve::Reserved;
 
 /// A file in `uploads/` that grows.
 pub(crate) struct Ingest {
@@ -17,6 +18,8 @@ pub(crate) struct Ingest {
     len: u64,
     hasher: Hasher,
     pieces: PieceHasher,
+    /// Room that is held for it.
+    pub(crate) reserved: Option<Arc<Reserved>>,
 }
 
 /// A file that is complete, durable, and named by its content.
@@ -25,6 +28,8 @@ pub(crate) struct Complete {
     pub(crate) len: u64,
     pub(crate) digest: Digest,
     pub(crate) pieces: Option<PieceList>,
+    /// Room that is held for it until somebody holds it.
+    pub(crate) reserved: Option<Arc<Reserved>>,
 }
 
 impl Ingest {
@@ -32,7 +37,7 @@ impl Ingest {
     pub(crate) fn create(files: &Arc<dyn Files>, name: String, algorithm: Algorithm) -> Result<Self> {
         let file = files.create(&name).map_err(|e| RegistryError::io("create", &files.describe(&name), e))?;
         let (hasher, pieces) = (Hasher::new(algorithm), PieceHasher::default());
-        Ok(Self { files: Arc::clone(files), name, file, len: 0, hasher, pieces })
+        Ok(Self { files: Arc::clone(files), name, file, len: 0, hasher, pieces, reserved: None })
     }
 
     /// Goes on with a file from before a restart: what it holds is hashed again.
@@ -44,7 +49,7 @@ impl Ingest {
             hasher.update(part);
             pieces.update(part);
         })?;
-        Ok(Self { files: Arc::clone(files), name, file, len, hasher, pieces })
+        Ok(Self { files: Arc::clone(files), name, file, len, hasher, pieces, reserved: None })
     }
 
     /// Bytes received.
@@ -67,6 +72,9 @@ impl Ingest {
         self.hasher.update(bytes);
         self.pieces.update(bytes);
         self.len += bytes.len() as u64;
+        if let Some(reserved) = &self.reserved {
+            reserved.wrote(bytes.len() as u64);
+        }
         Ok(())
     }
 
@@ -86,7 +94,8 @@ impl Ingest {
             return Err(RegistryError::DigestMismatch(Box::new(Mismatch { expected, actual })));
         }
         self.file.sync().map_err(|e| RegistryError::io("flush", &self.files.describe(&self.name), e))?;
-        Ok(Complete { name: self.name, len: self.len, digest: expected, pieces: self.pieces.finish() })
+        let (pieces, reserved) = (self.pieces.finish(), self.reserved);
+        Ok(Complete { name: self.name, len: self.len, digest: expected, pieces, reserved })
     }
 
     /// As [`Ingest::complete`], under whatever digest the content has.

@@ -23,6 +23,9 @@ use crate::store::{Options, Store};
 use crate::tls::{Certificates, Keeper, TlsError, TlsSettings, now_seconds};
 use crate::upstream::{UpstreamSettingsError, Upstreams};
 
+/// How long what still works on the store, when all else has stopped, has to end: most often it writes a part of a file.
+const CLOSE_TIME: Duration = Duration::from_secs(30);
+
 /// Who may do what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rules {
@@ -103,6 +106,7 @@ pub struct Running {
     tls_address: Option<SocketAddr>,
     metrics_address: Option<SocketAddr>,
     store: Arc<Store>,
+    upstreams: Arc<Upstreams>,
     stop: watch::Sender<bool>,
     serving: Vec<JoinHandle<()>>,
     /// What goes on beside: metrics, certificates.
@@ -233,7 +237,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     let mut beside: Vec<Aborted> =
         certified.as_mut().map(|certified| std::mem::take(&mut certified.keeping)).unwrap_or_default();
     if let Some((listener, _)) = metrics_listener {
-        let store = Arc::clone(&store);
+        let (store, upstreams) = (Arc::clone(&store), Arc::clone(&upstreams));
         beside.push(Aborted(tokio::spawn(async move {
             tell("the metrics are no longer told", serve_metrics(listener, store, upstreams).await);
         })));
@@ -260,7 +264,19 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
             tell("the registry no longer serves TLS", served);
         }));
     }
-    Ok(Running { address, tls_address, metrics_address, store, stop, serving, beside, admin, care, log })
+    Ok(Running {
+        address,
+        tls_address,
+        metrics_address,
+        store,
+        upstreams,
+        stop,
+        serving,
+        beside,
+        admin,
+        care,
+        log,
+    })
 }
 
 impl Running {
@@ -284,9 +300,10 @@ impl Running {
         &self.store
     }
 
-    /// Takes no more connections, lets requests that run end within their grace, and closes the store.
+    /// Takes no more connections, lets requests that run end within their grace, breaks off what is fetched from upstreams,
+    /// and closes the store. It is closed when this returns, unless somebody else has it or the disk hangs.
     pub async fn stop(self) {
-        let Self { stop, serving, beside, admin, care, log, store, .. } = self;
+        let Self { stop, serving, beside, admin, care, log, store, upstreams, .. } = self;
         for task in beside {
             task.end().await;
         }
@@ -298,8 +315,11 @@ impl Running {
         if let Some(admin) = admin {
             admin.stop().await;
         }
+        // Nobody is left who could begin another one.
+        upstreams.stop().await;
+        let closed = store.closed();
         // Joins threads that may be in the middle of a file.
-        let closed = tokio::task::spawn_blocking(move || {
+        let ended = tokio::task::spawn_blocking(move || {
             drop(care);
             // Requests that did not end in time may hold it yet.
             if let Some(log) = log {
@@ -307,6 +327,9 @@ impl Running {
             }
             drop(store);
         });
-        let _ = closed.await;
+        let _ = ended.await;
+        if tokio::time::timeout(CLOSE_TIME, closed).await.is_err() {
+            tracing::warn!("the registry has stopped, but its store is still in use");
+        }
     }
 }

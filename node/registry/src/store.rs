@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use redb::WriteTransaction;
+use tokio::sync::watch;
 
 use crate::blobs::Blobs;
 use crate::error::{RegistryError, Result};
@@ -27,6 +28,7 @@ use crate::meta::{leases, pulled, usage};
 use crate::metrics::Metrics;
 use crate::name::RepoName;
 use crate::policy::StorageRules;
+use crate::policy::reserve::Reservations;
 use crate::rebuild::{Rebuilt, find_copies, rebuild};
 use crate::settings::LiveSettings;
 use crate::uploads::Uploads;
@@ -80,11 +82,14 @@ pub struct Store {
     settings: RwLock<Option<Arc<LiveSettings>>>,
     /// Where there are copies of upstreams, and by what they make way.
     pub(crate) eviction: Eviction,
+    pub(crate) reservations: Reservations,
     /// Until when nothing is collected, in milliseconds: leases from before a crash may be lost.
     grace: Mutex<Grace>,
     suspects: Mutex<BTreeSet<RepoName>>,
     rebuilt: Option<Rebuilt>,
     _lock: Box<dyn Any + Send + Sync>,
+    /// The last to go: tells that all else is.
+    open: watch::Sender<()>,
 }
 
 struct Grace {
@@ -169,10 +174,12 @@ impl Store {
             files: Arc::clone(files),
             settings: RwLock::default(),
             eviction: Eviction::default(),
+            reservations: Reservations::default(),
             grace,
             suspects: Mutex::default(),
             rebuilt,
             _lock: lock,
+            open: watch::Sender::new(()),
         })
     }
 
@@ -245,6 +252,12 @@ impl Store {
     /// Repositories whose journal has lines of a transaction that did not commit.
     pub(crate) fn suspects(&self) -> MutexGuard<'_, BTreeSet<RepoName>> {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Done once this is closed, by whoever has it last.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + use<> {
+        let mut open = self.open.subscribe();
+        async move { drop(open.wait_for(|()| false).await) }
     }
 
     /// Whether the registry can do its work: the metadata answers.

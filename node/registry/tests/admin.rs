@@ -122,6 +122,27 @@ fn a_tag_takes_its_image_with_it_unless_something_leads_there() {
 }
 
 #[test]
+fn what_is_attached_stays_while_an_index_needs_it() {
+    let server = Server::start();
+    let text = server.push_image("a", "v1", 1);
+    let signature = image(&content(1, 50), &[], &subject(&text));
+    let by_digest = sha256(signature.as_bytes()).to_string();
+    server.put_manifest("a", &by_digest, OCI_MANIFEST, &signature).expect(201);
+    server.put_manifest("a", "signatures", common::OCI_INDEX, &index(&[&signature], "")).expect(201);
+    assert_eq!(remove(&server, "a:v1", false).manifests, 1);
+    server.get(&format!("/v2/a/manifests/{by_digest}")).expect(200);
+    // It goes with what needs it.
+    assert_eq!(remove(&server, "a:signatures", false).manifests, 2);
+    // And when both go at once.
+    let text = server.push_image("a", "v1", 1);
+    server.put_manifest("a", &by_digest, OCI_MANIFEST, &signature).expect(201);
+    let list = index(&[&signature, &text], "");
+    server.put_manifest("a", "all", common::OCI_INDEX, &list).expect(201);
+    assert_eq!(remove(&server, "a:v1", false).manifests, 0);
+    assert_eq!(remove(&server, "a:all", false).manifests, 3);
+}
+
+#[test]
 fn what_another_repository_holds_is_not_freed() {
     let server = Server::start();
     server.push_image("a", "v1", 1);

@@ -6,26 +6,22 @@ mod common;
 #[path = "common/disk.rs"]
 mod disk;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use common::{OCI_MANIFEST, Server, content, image, sha256};
 use disk::Disk;
-use trustnet_registry::{Options, OsFiles};
+use trustnet_registry::Options;
 
 const OPEN: &str = "[access]\nanonymous = [\"pull\", \"push\", \"delete\"]\n";
 
 #[test]
 fn space_that_stays_free() {
     let dir = tempfile::tempdir().unwrap();
-    let free = Arc::new(AtomicU64::new(900_000));
-    let disk = Disk { files: OsFiles::new(dir.path()), free: Arc::clone(&free) };
+    let disk = Disk::new(dir.path(), 900_000);
     let settings = format!("{OPEN}[storage]\nmin_free = 1000\nmin_free_percent = 10");
-    let server = Server::governed_on(dir, disk, &settings, &Options::default());
+    let server = Server::governed_on(dir, disk.clone(), &settings, &Options::default());
     let kept = server.push_blob("a", &content(1, 400));
     let at = server.start_upload("a");
     server.request("PATCH", &at, &[], &content(3, 1_000)).expect(202);
-    free.store(100_300, Ordering::SeqCst);
+    disk.set_free(100_300);
     // Said before any of it is sent, if the client says how much it is; else as it comes.
     let digest = sha256(&content(5, 500));
     let path = format!("/v2/a/blobs/uploads/?digest={digest}");
@@ -36,7 +32,7 @@ fn space_that_stays_free() {
     let body = [b"1f4\r\n".as_slice(), &content(5, 500), b"\r\n0\r\n\r\n"].concat();
     server.request("POST", &path, &chunked, &body).refused(507, "DENIED");
     server.request("PATCH", &at, &[], &content(7, 400)).refused(507, "DENIED");
-    free.store(50, Ordering::SeqCst);
+    disk.set_free(50);
     server.request("POST", "/v2/a/blobs/uploads/", &[], b"").refused(507, "DENIED");
     server.put_manifest("a", "x", OCI_MANIFEST, &image(&content(1, 400), &[], "")).refused(507, "DENIED");
     // Reading goes on, and so does what makes room.
@@ -46,7 +42,7 @@ fn space_that_stays_free() {
     server.request("POST", &mount, &[], b"").expect(201);
     server.delete(&format!("/v2/b/blobs/{kept}")).expect(202);
     // And what had arrived is still there when there is room again.
-    free.store(900_000, Ordering::SeqCst);
+    disk.set_free(900_000);
     let end = server.get(&at).expect(204);
     assert_eq!(end.header("range"), Some("0-999"));
     let digest = sha256(&content(3, 1_000));

@@ -3,18 +3,22 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
+#[path = "common/elsewhere.rs"]
+mod elsewhere;
 #[path = "common/secure.rs"]
 mod secure;
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::request;
+use common::{connect, content, request, sha256};
+use elsewhere::{Elsewhere, Reply};
 use secure::Client;
 use tokio::runtime::Runtime;
 use trustnet_registry::access::{Action, Actions, Claims, RepoPattern, Scope, SigningKey, issue};
-use trustnet_registry::{Rules, Running, Setup, StartError, start};
+use trustnet_registry::{Options, OsFiles, Rules, Running, Setup, StartError, Store, start};
 
 fn anywhere() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
@@ -92,6 +96,27 @@ fn settings_say_where_it_listens_and_what_it_copies() {
     request(running.address(), "POST", "/v2/a/blobs/uploads/", &[], b"").expect(202);
     assert!(running.store().damaged().unwrap().is_empty());
     runtime.block_on(running.stop());
+}
+
+#[test]
+fn what_is_fetched_for_nobody_any_more_ends_with_the_registry() {
+    let (dir, runtime, layer) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap(), content(1, 700_000));
+    let path = format!("/v2/up/a/blobs/{}", sha256(&layer));
+    // Longer than anybody would wait here.
+    let upstream =
+        Elsewhere::start(move |_| Reply::ok(&*layer).pausing_after(600_000, Duration::from_secs(200)));
+    let file = dir.path().join("registry.toml");
+    let text = "[access]\nanonymous = [\"pull\"]\n[[upstream]]\nprefix = \"up\"\n";
+    std::fs::write(&file, format!("{text}url = \"{}\"\n", upstream.url())).unwrap();
+    let running = runtime.block_on(start(setup(dir.path(), Rules::File(file)))).unwrap();
+    let mut client = connect(running.address());
+    write!(client, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    client.read_exact(&mut [0; 10_000]).unwrap();
+    drop(client);
+    runtime.block_on(running.stop());
+    // Nobody has it any more, and nothing of the fetch is left.
+    Store::open(OsFiles::new(dir.path()), &Options::default()).unwrap();
+    assert_eq!(std::fs::read_dir(dir.path().join("uploads")).unwrap().count(), 0);
 }
 
 #[test]

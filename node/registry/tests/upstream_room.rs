@@ -10,17 +10,15 @@ mod disk;
 #[path = "common/elsewhere.rs"]
 mod elsewhere;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use cache::*;
 use common::*;
 use disk::Disk;
 use elsewhere::{Elsewhere, Reply, wrong_replies};
-use trustnet_registry::{
-    Care, Extras, Limits, LiveSettings, Options, OsFiles, Plan, UpstreamSettings, Upstreams,
-};
+use trustnet_registry::{Care, Extras, Limits, LiveSettings, Options, Plan, UpstreamSettings, Upstreams};
 
 /// No disk has so much free.
 const NO_ROOM: &str = "[storage]\nmin_free = \"100000 TiB\"\n";
@@ -257,25 +255,24 @@ fn on_a_disk_that_is_nearly_full_copies_go_to_quarantine_and_no_more_than_are_ne
     let (upstream, images) = two_images();
     let (dir, rules) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
     std::fs::write(rules.path(), "[storage]\nmin_free = 100000\nmin_free_percent = 0\n").unwrap();
-    let free = Arc::new(AtomicU64::new(900_000));
-    let disk = Disk { files: OsFiles::new(dir.path()), free: Arc::clone(&free) };
+    let disk = Disk::new(dir.path(), 900_000);
     let extras =
         Extras { settings: LiveSettings::follow(rules.path()).unwrap(), ..extras(settings(&upstream.url())) };
     let options = Options { lease: LEASE, ..Options::default() };
-    let server = Server::on_with(dir, disk, &options, extras);
+    let server = Server::on_with(dir, disk.clone(), &options, extras);
     let quarantined = || server.store().usage().unwrap().quarantine_files;
     pull(&server, "v1", &images[0]);
     server.get(&path("manifests/v1")).expect(200);
     std::thread::sleep(3 * LEASE);
-    free.store(100_010, Ordering::SeqCst);
+    disk.set_free(100_010);
     pull(&server, "v2", &images[1]);
     server.get(&path("tags/list")).refused(404, "NAME_UNKNOWN");
     assert_eq!((files(&server), quarantined()), (0, 3), "what went comes back to the disk later");
     // Until then nothing more goes.
-    free.store(900_000, Ordering::SeqCst);
+    disk.set_free(900_000);
     pull(&server, "v2", &images[1]);
     assert_eq!(files(&server), 3);
-    free.store(60_000, Ordering::SeqCst);
+    disk.set_free(60_000);
     std::thread::sleep(3 * LEASE);
     pull(&server, "v1", &images[0]);
     assert_eq!((files(&server), quarantined()), (3, 3));
@@ -304,4 +301,59 @@ fn the_care_keeps_a_cache_below_its_limit() {
     server.get("/v2/up.example-not/own/manifests/v1").expect(200);
     // It comes back when somebody asks for it.
     pull(&server, "v1", &images[0]);
+}
+
+/// An upstream with two layers that gives neither before both were asked for.
+fn two_layers() -> (Elsewhere, [Vec<u8>; 2]) {
+    let layers = [content(2, 700_000), content(4, 700_000)];
+    let (all, asked_for) = (layers.clone(), (Mutex::new(0), Condvar::new()));
+    let upstream = Elsewhere::start(move |asked| {
+        let (count, is_more) = &asked_for;
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        is_more.notify_all();
+        drop(is_more.wait_timeout_while(count, Duration::from_secs(30), |count| *count < 2).unwrap());
+        let layer = all.iter().find(|layer| asked.path.ends_with(&sha256(layer).hex()));
+        layer.map_or_else(|| Reply::new(404, "{}"), |layer| Reply::ok(layer.clone()))
+    });
+    (upstream, layers)
+}
+
+/// Pulls layers of which there is room for one: both come whole, and one is kept.
+fn pull_both(server: &Server, layers: &[Vec<u8>]) {
+    std::thread::scope(|scope| {
+        for layer in layers {
+            scope.spawn(move || {
+                let answer = server.get(&path(format_args!("blobs/{}", sha256(layer)))).expect(200);
+                assert!(answer.is_whole && answer.body == *layer);
+            });
+        }
+    });
+    assert_eq!(files(server), 1);
+    server.expect_no_uploads();
+}
+
+#[test]
+fn layers_that_come_at_once_do_not_take_each_others_room() {
+    for limit in ["[storage]\nmax = 1000000\n", "[[quota]]\nrepositories = \"up.example/*\"\nmax = 1000000\n"]
+    {
+        let (upstream, layers) = two_layers();
+        let (server, upstreams) = governed(settings(&upstream.url()), limit);
+        pull_both(&server, &layers);
+        assert_eq!((upstreams.pulls().fetched, upstreams.pulls().passed), (1, 1), "{limit}");
+    }
+}
+
+#[test]
+fn layers_that_come_at_once_leave_the_disk_what_stays_free() {
+    let (upstream, layers) = two_layers();
+    let (dir, rules) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(rules.path(), "[storage]\nmin_free = 100000\nmin_free_percent = 0\n").unwrap();
+    let disk = Disk::filling_up(dir.path(), u64::MAX);
+    let extras =
+        Extras { settings: LiveSettings::follow(rules.path()).unwrap(), ..extras(settings(&upstream.url())) };
+    let server = Server::on_with(dir, disk.clone(), &Options::default(), extras);
+    // With room for the metadata.
+    disk.set_free(1_300_000);
+    pull_both(&server, &layers);
 }

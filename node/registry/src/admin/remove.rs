@@ -1,7 +1,7 @@
 //! What goes when a person removes an image, and that it goes.
 //!
 //! A tag takes its image with it unless another tag or an index still leads there: that is what a person means who
-//! removes an image. What goes with a manifest is what only it needs, and what is attached to it.
+//! removes an image. What goes with a manifest is what only it needs, and what is attached to it and nothing else needs.
 //!
 //! The operator may do more than clients, but not by accident: tags that never change, and what they need, go by force
 //! only.
@@ -87,22 +87,19 @@ fn plan(view: &impl View, target: &Target) -> Result<Plan> {
     plan.manifests.insert(first);
     while let Some(digest) = to_visit.pop() {
         plan.tags.extend(tags::of(view, repo, &digest)?);
-        let mut candidates = Vec::new();
-        for needed in manifests::needs(view, repo, &digest)? {
-            if manifests::get(view, repo, &needed)?.is_some()
-                && manifests::needed_by(view, repo, &needed)?
-                    .iter()
-                    .all(|other| plan.manifests.contains(other))
-            {
-                candidates.push(needed);
-            }
-        }
+        let mut candidates = manifests::needs(view, repo, &digest)?;
         manifests::for_each_referrer(view, repo, &digest, None, |referrer, _| {
             candidates.push(referrer);
             true
         })?;
         for candidate in candidates {
-            if !tags::is_tagged(view, repo, &candidate)? && plan.manifests.insert(candidate) {
+            // What is still needed here is looked at again when the last that needs it goes.
+            let stays = manifests::get(view, repo, &candidate)?.is_none()
+                || tags::is_tagged(view, repo, &candidate)?
+                || manifests::needed_by(view, repo, &candidate)?
+                    .iter()
+                    .any(|other| !plan.manifests.contains(other));
+            if !stays && plan.manifests.insert(candidate) {
                 to_visit.push(candidate);
             }
         }

@@ -18,6 +18,7 @@ use crate::limits::{MAX_MANIFEST_BYTES, SMALL_BYTES};
 use crate::manifest::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use crate::name::{Reference, RepoName, Tag};
 use crate::policy::quota::Room;
+use crate::policy::reserve::Reserved;
 use crate::store::Store;
 use crate::upstream::{Outcome, Remote, Source, Transfer, UpstreamError, Upstreams};
 
@@ -104,17 +105,21 @@ impl Registry {
         self.blocking(move |store| store.with_room(&repo, bytes, || work(store))).await
     }
 
-    /// How much a copy may take in `repo`, which is to take `bytes` at least.
-    async fn copy_room(&self, repo: &RepoName, bytes: u64) -> Result<Room> {
+    /// Reserves `bytes` for a copy in `repo`; gives also how much it may take.
+    async fn reserve(&self, repo: &RepoName, bytes: u64) -> Result<(Arc<Reserved>, Room)> {
         let of = repo.clone();
-        self.with_room(repo, bytes, move |store| store.copy_room(&of, bytes)).await
+        self.with_room(repo, bytes, move |store| store.reserve(&of, bytes)).await
     }
 
     /// Begins the file of a copy, and opens it for those who watch it.
-    async fn begin_copy(&self, digest: Digest) -> Result<(Scratch, Box<dyn FileHandle>)> {
+    async fn begin_copy(
+        &self,
+        digest: Digest,
+        reserved: Arc<Reserved>,
+    ) -> Result<(Scratch, Box<dyn FileHandle>)> {
         let store = Arc::clone(&self.store);
         self.blocking(move |_| {
-            let scratch = Scratch::new(&store, digest.algorithm())?;
+            let scratch = Scratch::new(&store, digest.algorithm())?.within(reserved);
             let file = scratch.reader()?;
             Ok((scratch, file))
         })
@@ -151,7 +156,7 @@ impl Registry {
             }
         }
         // Upstreams count these questions: none is asked whose answer could not be kept.
-        self.copy_room(&wanted.repo, SMALL_BYTES).await?;
+        drop(self.reserve(&wanted.repo, SMALL_BYTES).await?);
         let answer = remote.manifest(Method::GET, &wanted.name, &reference.to_string()).await?;
         let (expected, tag) = match reference {
             Reference::Digest(digest) => (Some(digest), None),
@@ -236,8 +241,8 @@ impl Registry {
         if len.is_some_and(|len| len > max_bytes) {
             return Err(RegistryError::BlobTooLarge(max_bytes));
         }
-        let begun = match self.copy_room(&wanted.repo, len.unwrap_or(1)).await {
-            Ok(room) => self.begin_copy(digest).await.map(|begun| (begun, room)),
+        let begun = match self.reserve(&wanted.repo, len.unwrap_or(1)).await {
+            Ok((reserved, room)) => self.begin_copy(digest, reserved).await.map(|begun| (begun, room)),
             Err(error) => Err(error),
         };
         let ((scratch, file), room) = match begun {

@@ -25,6 +25,7 @@ use crate::ingest::Ingest;
 use crate::limits::SMALL_BYTES;
 use crate::name::RepoName;
 use crate::policy::quota::Room;
+use crate::policy::reserve::Reserved;
 use crate::store::Store;
 use crate::upload_id::UploadId;
 use crate::uploads::{Growing, Session};
@@ -64,6 +65,14 @@ impl Scratch {
         Ok(Self { store: Arc::clone(store), id, ingest, is_placed: false })
     }
 
+    /// The same for what room is reserved for.
+    pub(super) fn within(mut self, reserved: Arc<Reserved>) -> Self {
+        if let Some(ingest) = &mut self.ingest {
+            ingest.reserved = Some(reserved);
+        }
+        self
+    }
+
     /// Opens what arrives a second time, to be read while it does.
     pub(super) fn reader(&self) -> Result<Box<dyn FileHandle>> {
         self.store.uploads.open_scratch(self.id)
@@ -79,8 +88,9 @@ impl Scratch {
 
 impl Sink for Scratch {
     fn append(&mut self, batch: &[u8]) -> Result<()> {
-        self.store.check_floor(batch.len() as u64)?;
-        self.ingest.as_mut().ok_or(RegistryError::Interrupted)?.append(batch)
+        let ingest = self.ingest.as_mut().ok_or(RegistryError::Interrupted)?;
+        self.store.check_part(ingest.reserved.as_deref(), batch.len() as u64)?;
+        ingest.append(batch)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Space that stays free: a disk that is full to the last byte fails everything else that runs on the board.
 
 use super::StorageRules;
+use super::reserve::Reserved;
 use crate::error::{RegistryError, Result};
 use crate::store::Store;
 
@@ -40,14 +41,29 @@ impl Store {
         self.files.space().map_err(|e| RegistryError::io("measure the space of", &self.files.describe(""), e))
     }
 
-    /// Refuses `bytes` that would leave too little space.
+    /// Refuses `bytes` that would leave too little space, once what is reserved has come.
     pub(crate) fn check_floor(&self, bytes: u64) -> Result<()> {
+        self.check_space_beside(self.reservations.left(), bytes)
+    }
+
+    /// The same for a part of what `reserved` is for, if it is: what others reserved is no reason to refuse that.
+    pub(crate) fn check_part(&self, reserved: Option<&Reserved>, bytes: u64) -> Result<()> {
+        match reserved {
+            // Something else than this registry may have filled the disk.
+            Some(reserved) if reserved.left() >= bytes => self.check_space_beside(0, bytes),
+            _ => self.check_floor(bytes),
+        }
+    }
+
+    fn check_space_beside(&self, taken: u64, bytes: u64) -> Result<()> {
         let rules = self.rules();
         if rules.min_free_bytes == 0 && rules.min_free_percent == 0 {
             return Ok(());
         }
         match self.space()? {
-            Some(space) => rules.check_space(space, bytes),
+            Some(Space { free, total }) => {
+                rules.check_space(Space { free: free.saturating_sub(taken), total }, bytes)
+            }
             None => Ok(()),
         }
     }
@@ -61,7 +77,7 @@ impl Store {
         }
         let Some(space) = self.space()? else { return Ok(0) };
         let (_, quarantined) = self.blobs.quarantined()?;
-        let wanted = rules.floor(space.total).saturating_add(bytes);
+        let wanted = rules.floor(space.total).saturating_add(bytes).saturating_add(self.reservations.left());
         Ok(wanted.saturating_sub(space.free.saturating_add(quarantined)))
     }
 }

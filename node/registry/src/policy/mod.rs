@@ -1,13 +1,14 @@
 //! What may be stored: how much, for how long, and what never changes.
 //!
 //! The store asks here before it takes anything, and again in the transaction that says that it has. `section` is what
-//! the settings say; `quota`, `floor`, `immutable` and `retention` are one rule each. `eviction` decides about copies of
-//! upstreams.
+//! the settings say; `quota`, `floor`, `immutable` and `retention` are one rule each. `reserve` holds room for what is on
+//! its way, `eviction` decides about copies of upstreams.
 
 pub(crate) mod eviction;
 mod floor;
 pub(crate) mod immutable;
 pub(crate) mod quota;
+pub(crate) mod reserve;
 mod retention;
 mod section;
 

@@ -4,9 +4,10 @@
 //! twice, since neither may lose it when the other one deletes it; only `max` of `[storage]` counts files.
 //!
 //! An upload is refused as soon as it could not be kept, and once more in the transaction that would keep it: others may
-//! have come first.
+//! have come first. What is reserved counts as held, except for whom it is reserved for.
 
 use super::StorageRules;
+use super::reserve::Reserved;
 use crate::access::RepoPattern;
 use crate::error::{RegistryError, Result};
 use crate::meta::tables::View;
@@ -14,6 +15,7 @@ use crate::meta::usage;
 use crate::name::RepoName;
 use crate::store::Store;
 use crate::upload_id::UploadId;
+use crate::uploads::Session;
 
 /// What counts against a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,12 +56,6 @@ fn limits(view: &impl View, rules: &StorageRules, repo: &RepoName) -> Result<Vec
     Ok(limits)
 }
 
-/// Refuses what was added to a repository if it holds too much now.
-pub(crate) fn check(view: &impl View, rules: &StorageRules, repo: &RepoName) -> Result<()> {
-    let over = limits(view, rules, repo)?.into_iter().find(|limit| limit.used > limit.max);
-    over.map_or(Ok(()), |Limit { max, what, .. }| Err(RegistryError::QuotaExceeded { what, max }))
-}
-
 /// How much a repository may still take.
 #[derive(Debug)]
 pub(crate) struct Room {
@@ -83,28 +79,46 @@ impl Room {
 }
 
 impl Store {
-    /// How much a repository may still take.
-    pub(crate) fn room(&self, repo: &RepoName) -> Result<Room> {
-        self.room_beside(repo, |_| 0)
+    /// Refuses what was added to a repository, and `own` was reserved for, if it holds too much now.
+    pub(crate) fn check_quota(
+        &self,
+        view: &impl View,
+        rules: &StorageRules,
+        repo: &RepoName,
+        own: Option<&Reserved>,
+    ) -> Result<()> {
+        let is_over = |Limit { used, max, counted, .. }: &Limit| {
+            used.saturating_add(self.reservations.within(&counted.repositories, own)) > *max
+        };
+        let over = limits(view, rules, repo)?.into_iter().find(is_over);
+        over.map_or(Ok(()), |Limit { max, what, .. }| Err(RegistryError::QuotaExceeded { what, max }))
+    }
+
+    /// How much a repository may still take of what `own` was reserved for.
+    pub(crate) fn room(&self, repo: &RepoName, own: Option<&Reserved>) -> Result<Room> {
+        self.room_beside(repo, |repositories| self.reservations.within(repositories, own))
     }
 
     /// The same for an upload that begins or goes on, which is `own` if it is a session: what has arrived of others counts,
     /// since it takes the disk as well.
     pub(crate) fn upload_room(&self, repo: &RepoName, own: Option<UploadId>) -> Result<Room> {
-        self.room_beside(repo, |repositories| {
-            self.uploads
-                .open_bytes_of(|session| Some(session.id) != own && repositories.matches(&session.repo))
-        })
+        self.room_beside(repo, |repositories| self.coming(repositories, own))
     }
 
-    fn room_beside(&self, repo: &RepoName, open_bytes: impl Fn(&RepoPattern) -> u64) -> Result<Room> {
+    /// What is on its way to these repositories, in bytes; `own` is not counted.
+    fn coming(&self, repositories: &RepoPattern, own: Option<UploadId>) -> u64 {
+        let is_meant = |session: &Session| Some(session.id) != own && repositories.matches(&session.repo);
+        self.uploads.open_bytes_of(is_meant).saturating_add(self.reservations.within(repositories, None))
+    }
+
+    fn room_beside(&self, repo: &RepoName, beside: impl Fn(&RepoPattern) -> u64) -> Result<Room> {
         let rules = self.rules();
         if !rules.has_quotas() {
             return Ok(Room { bytes: u64::MAX, limit: None });
         }
         let limits = self.meta.read(|view| limits(view, &rules, repo))?;
         let rooms = limits.into_iter().map(|Limit { used, max, counted, what }| {
-            (max.saturating_sub(used.saturating_add(open_bytes(&counted.repositories))), what, max)
+            (max.saturating_sub(used.saturating_add(beside(&counted.repositories))), what, max)
         });
         let least = rooms.min_by_key(|(bytes, ..)| *bytes);
         Ok(least.map_or(Room { bytes: u64::MAX, limit: None }, |(bytes, what, max)| Room {
@@ -118,8 +132,8 @@ impl Store {
         let rules = self.rules();
         let limits = self.meta.read(|view| limits(view, &rules, repo))?;
         let excess = |Limit { used, max, counted, .. }| {
-            let open = self.uploads.open_bytes_of(|session| counted.repositories.matches(&session.repo));
-            let excess = used.saturating_add(open).saturating_add(bytes).saturating_sub(max);
+            let coming = self.coming(&counted.repositories, None);
+            let excess = used.saturating_add(coming).saturating_add(bytes).saturating_sub(max);
             (counted, excess)
         };
         Ok(limits.into_iter().map(excess).collect())

@@ -10,7 +10,6 @@ use super::common::{
 use super::memory::{Fault, Memory};
 use crate::collect::Policy;
 use crate::digest::Digest;
-use crate::error::RegistryError;
 use crate::evict::Keeping;
 use crate::manifest::{OCI_INDEX, OCI_MANIFEST};
 use crate::meta::pulled;
@@ -20,26 +19,26 @@ use crate::settings::{LiveSettings, Settings};
 use crate::store::Store;
 
 const DAY: Duration = Duration::from_hours(24);
-const LAYER_BYTES: usize = 10_000;
+pub(super) const LAYER_BYTES: usize = 10_000;
 
-fn keeping(prefix: &str, keep: Option<Duration>, max_bytes: Option<u64>) -> Keeping {
+pub(super) fn keeping(prefix: &str, keep: Option<Duration>, max_bytes: Option<u64>) -> Keeping {
     let keep_ms = keep.map(|keep| keep.as_millis() as u64);
     Keeping { repositories: format!("{prefix}/*").parse().unwrap(), terms: Terms { keep_ms, max_bytes } }
 }
 
-fn govern(store: &Store, text: &str) {
+pub(super) fn govern(store: &Store, text: &str) {
     let settings = Settings::parse(text, Path::new("registry.toml")).unwrap();
     store.govern(LiveSettings::fixed(settings.compile().unwrap()));
 }
 
 /// An image of a configuration and a layer that no other seed gives.
-fn an_image(seed: u64) -> (String, [Vec<u8>; 2]) {
+pub(super) fn an_image(seed: u64) -> (String, [Vec<u8>; 2]) {
     let blobs = [content(4 * seed, 100), content(4 * seed + 2, LAYER_BYTES)];
     (image(&blobs[0], &[&blobs[1]], None), blobs)
 }
 
 /// Keeps an image as a pull does.
-fn pull(store: &Store, to: &str, name: &str, seed: u64) -> Digest {
+pub(super) fn pull(store: &Store, to: &str, name: &str, seed: u64) -> Digest {
     let ((text, blobs), to) = (an_image(seed), repo(to));
     keep_manifest(store, &to, &text, Some(&tag(name))).unwrap();
     for blob in &blobs {
@@ -49,7 +48,7 @@ fn pull(store: &Store, to: &str, name: &str, seed: u64) -> Digest {
 }
 
 /// Pushes one.
-fn push(store: &Store, to: &str, name: &str, seed: u64) -> Digest {
+pub(super) fn push(store: &Store, to: &str, name: &str, seed: u64) -> Digest {
     let ((text, blobs), to) = (an_image(seed), repo(to));
     for blob in &blobs {
         push_blob(store, &to, blob).unwrap();
@@ -57,7 +56,7 @@ fn push(store: &Store, to: &str, name: &str, seed: u64) -> Digest {
     push_manifest(store, &to, &text, OCI_MANIFEST, &[tag(name)]).unwrap().digest
 }
 
-fn is_there(store: &Store, of: &str, digest: Digest) -> bool {
+pub(super) fn is_there(store: &Store, of: &str, digest: Digest) -> bool {
     store.meta.read(|view| crate::meta::manifests::get(view, &repo(of), &digest)).unwrap().is_some()
 }
 
@@ -131,7 +130,7 @@ fn above_the_limit_those_go_that_nobody_pulled_for_longest() {
 }
 
 /// How often pulls are noted.
-const PULL_NOTED: Duration = Duration::from_hours(1);
+pub(super) const PULL_NOTED: Duration = Duration::from_hours(1);
 
 #[test]
 fn a_pull_is_noted_once_an_hour() {
@@ -220,6 +219,27 @@ fn what_is_leased_immutable_or_led_to_stays() {
     assert!(is_there(&store, "up/a", frozen) && !is_there(&store, "up/a", led_to));
 }
 
+/// Whoever was given an index asks for one of its images next, however long nobody asked for that.
+#[test]
+fn what_an_index_leads_to_stays_when_the_index_was_given_a_moment_ago() {
+    let (_, hand, store) = fresh();
+    let texts = [1, 2].map(|seed| an_image(seed).0);
+    let list = index(&[&texts[0], &texts[1]]);
+    for (text, name) in [(&texts[0], None), (&texts[1], None), (&list, Some(tag("list")))] {
+        keep_manifest(&store, &repo("up/a"), text, name.as_ref()).unwrap();
+    }
+    let left = |store: &Store| {
+        let digests = texts.iter().map(|text| sha256(text.as_bytes()));
+        digests.filter(|digest| is_there(store, "up/a", *digest)).count()
+    };
+    store.keep_copies(vec![keeping("up", None, Some(0))]);
+    hand.advance(2 * LEASE);
+    assert!(tagged(&store, &repo("up/a"), "list").is_some());
+    assert_eq!((store.evict().unwrap(), left(&store)), (0, 2));
+    hand.advance(2 * LEASE);
+    assert_eq!((store.evict().unwrap(), left(&store)), (3, 0));
+}
+
 #[test]
 fn the_longest_prefix_decides_and_no_terms_keep_all() {
     let (_, hand, store) = fresh();
@@ -250,110 +270,6 @@ fn an_upstream_that_is_no_more_takes_nothing_with_it() {
     pull(&store, "up/a", "v1", 1);
     hand.advance(100 * DAY);
     assert_eq!(store.evict().unwrap(), 0);
-}
-
-fn is_over_quota<T>(result: &Result<T, RegistryError>) -> bool {
-    matches!(result, Err(RegistryError::QuotaExceeded { .. }))
-}
-
-/// Room for a layer in a repository, as a pull asks for it.
-fn make_room(store: &Store, of: &str, bytes: usize) -> Result<(), RegistryError> {
-    let (repo, bytes) = (repo(of), bytes as u64);
-    store.with_room(&repo, bytes, || store.copy_room(&repo, bytes)).map(drop)
-}
-
-#[test]
-fn copies_make_way_for_others_under_a_quota() {
-    for limit in ["[storage]\nmax = 26000", "[[quota]]\nrepositories = \"up/*\"\nmax = 26000"] {
-        let (_, hand, store) = fresh();
-        govern(&store, limit);
-        store.keep_copies(vec![keeping("up", None, None)]);
-        let first = pull(&store, "up/a", "v1", 1);
-        hand.advance(2 * PULL_NOTED);
-        let second = pull(&store, "up/b", "v1", 2);
-        hand.advance(2 * LEASE);
-        let before = store.metrics.collected_bytes.get();
-        // It fits as long as there is room: nothing goes.
-        make_room(&store, "up/c", 4_000).unwrap();
-        assert!(is_there(&store, "up/a", first));
-        make_room(&store, "up/c", LAYER_BYTES).unwrap();
-        assert!(!is_there(&store, "up/a", first) && is_there(&store, "up/b", second), "{limit}");
-        assert!(store.metrics.collected_bytes.get() > before);
-        let third = pull(&store, "up/c", "v1", 3);
-        // For the next one at once.
-        make_room(&store, "up/d", LAYER_BYTES).unwrap();
-        assert!(!is_there(&store, "up/b", second));
-        let fourth = pull(&store, "up/d", "v1", 4);
-        // Both were pulled a moment ago.
-        assert!(is_over_quota(&make_room(&store, "up/e", LAYER_BYTES)));
-        hand.advance(Duration::from_secs(1));
-        assert!(is_over_quota(&make_room(&store, "up/e", LAYER_BYTES)));
-        hand.advance(2 * LEASE);
-        // For what would fit nowhere nobody goes.
-        assert!(is_over_quota(&make_room(&store, "up/e", 30_000)));
-        assert!(is_there(&store, "up/c", third) && is_there(&store, "up/d", fourth));
-        // That was of no use, and is not tried again at once.
-        assert!(is_over_quota(&make_room(&store, "up/e", LAYER_BYTES)));
-        hand.advance(LEASE);
-        make_room(&store, "up/e", LAYER_BYTES).unwrap();
-        assert!(!is_there(&store, "up/c", third) && is_there(&store, "up/d", fourth));
-    }
-}
-
-#[test]
-fn copies_whose_files_would_stay_do_not_make_way() {
-    for (limit, goes) in
-        [("[storage]\nmax = 15000", false), ("[[quota]]\nrepositories = \"up/*\"\nmax = 15000", true)]
-    {
-        let (_, hand, store) = fresh();
-        store.keep_copies(vec![keeping("up", None, None)]);
-        let copy = pull(&store, "up/a", "v1", 1);
-        // The same image is somebody's own, too.
-        push(&store, "own", "v1", 1);
-        govern(&store, limit);
-        hand.advance(2 * LEASE);
-        assert_eq!(is_over_quota(&make_room(&store, "up/b", LAYER_BYTES)), !goes, "{limit}");
-        assert_eq!(is_there(&store, "up/a", copy), !goes, "{limit}");
-        assert!(tagged(&store, &repo("own"), "v1").is_some());
-    }
-}
-
-#[test]
-fn pushes_make_nobody_go() {
-    let (_, hand, store) = fresh();
-    govern(&store, "[storage]\nmax = 11000");
-    store.keep_copies(vec![keeping("up", None, None)]);
-    let copy = pull(&store, "up/a", "v1", 1);
-    hand.advance(2 * LEASE);
-    assert!(is_over_quota(&push_blob(&store, &repo("own"), &content(50, LAYER_BYTES))));
-    assert!(is_there(&store, "up/a", copy));
-}
-
-#[test]
-fn the_quota_of_others_is_no_reason_to_go() {
-    let (_, hand, store) = fresh();
-    govern(&store, "[[quota]]\nrepositories = \"up/b/*\"\nmax = 5000");
-    store.keep_copies(vec![keeping("up", None, None)]);
-    let copy = pull(&store, "up/a", "v1", 1);
-    hand.advance(2 * LEASE);
-    assert!(is_over_quota(&make_room(&store, "up/b/c", LAYER_BYTES)));
-    assert!(is_there(&store, "up/a", copy));
-}
-
-#[test]
-fn what_mounts_makes_room_too() {
-    let (_, hand, store) = fresh();
-    govern(&store, "[[quota]]\nrepositories = \"up/*\"\nmax = 15000");
-    store.keep_copies(vec![keeping("up", None, None)]);
-    let copy = pull(&store, "up/a", "v1", 1);
-    push(&store, "own", "v1", 2);
-    hand.advance(2 * LEASE);
-    let (_, [_, blob]) = an_image(2);
-    let (to, digest) = (repo("up/b"), sha256(&blob));
-    let mount = || store.mount_blob(&to, &digest, None, &|_| true);
-    assert!(is_over_quota(&mount()));
-    assert!(store.with_room(&to, LAYER_BYTES as u64, mount).unwrap());
-    assert!(has_blob(&store, &to, &digest) && !is_there(&store, "up/a", copy));
 }
 
 #[test]

@@ -1,4 +1,8 @@
-//! Metadata that is damaged or gone is set aside and made again.
+//! Metadata that is damaged or gone is set aside and made again; what is closed opens as it was.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use super::common::{
     fresh, has_blob, image, open, options, push_blob, push_manifest, repo, sha256, tag, tagged,
@@ -41,6 +45,19 @@ fn check(store: &Store, when: &str) {
 
 fn is_aside(memory: &Memory) -> bool {
     memory.names().iter().any(|name| name.starts_with("metadata.damaged-"))
+}
+
+#[test]
+fn it_is_told_when_the_last_one_has_closed_it() {
+    let (memory, hand, store) = fresh();
+    let first = Arc::new(store);
+    let mut closed = pin!(first.closed());
+    let mut is_closed = || closed.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+    let last = Arc::clone(&first);
+    drop(first);
+    assert!(!is_closed() && open(&memory, &hand).is_err());
+    drop(last);
+    assert!(is_closed() && open(&memory, &hand).is_ok());
 }
 
 #[test]

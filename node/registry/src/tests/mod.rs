@@ -11,3 +11,4 @@ mod logs;
 mod memory;
 mod metadata;
 mod policy;
+mod room;

@@ -11,7 +11,7 @@ use crate::journal::Change;
 use crate::manifest::Manifest;
 use crate::meta::{blobs, leases, manifests, tags};
 use crate::name::{RepoName, Tag};
-use crate::policy::{immutable, quota};
+use crate::policy::immutable;
 use crate::store::Store;
 
 /// An image and all that it needs.
@@ -115,7 +115,7 @@ impl Store {
                 }
                 // What was held before is not refused for a quota that has shrunk since.
                 if is_more {
-                    quota::check(txn, &rules, repo)?;
+                    self.check_quota(txn, &rules, repo, None)?;
                 }
             }
             Ok(())

@@ -7,6 +7,7 @@ use std::io::Read;
 use super::path::{folder_of, plain, resolve};
 use super::tar_read::{Kind, TarReader};
 use super::{COPY_BYTES, INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
+use crate::access::RepoPattern;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{RegistryError, Result};
 use crate::ingest::Ingest;
@@ -96,8 +97,9 @@ impl Store {
     /// Refuses what the rules have no room for, before it is stored: what a refused import leaves stays for a while, and
     /// would be in everybody's way.
     fn check_more(&self, len: u64) -> Result<()> {
+        let reserved = self.reservations.within(&RepoPattern::all(), None);
         match self.rules().max_bytes {
-            Some(max) if self.stored_bytes()?.saturating_add(len) > max => {
+            Some(max) if self.stored_bytes()?.saturating_add(reserved).saturating_add(len) > max => {
                 Err(RegistryError::QuotaExceeded { what: "the registry".to_owned(), max })
             }
             _ => Ok(()),

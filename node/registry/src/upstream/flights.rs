@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::client::Received;
 use crate::digest::Digest;
@@ -73,7 +74,7 @@ impl Transfer {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn end(&self, result: Result<(), Arc<RegistryError>>) {
+    fn end(&self, result: Ended) {
         self.progress.send_replace(match result {
             Ok(()) => Progress::Kept,
             Err(error) => Progress::Failed(error),
@@ -90,7 +91,8 @@ impl Transfer {
     }
 }
 
-type Outcome = Option<Result<(), Arc<RegistryError>>>;
+type Ended = Result<(), Arc<RegistryError>>;
+type Outcome = Option<Ended>;
 type Manifests = HashMap<(RepoName, String), watch::Receiver<Outcome>>;
 type Blobs = HashMap<(RepoName, Digest), Arc<Transfer>>;
 
@@ -99,6 +101,28 @@ type Blobs = HashMap<(RepoName, Digest), Arc<Transfer>>;
 pub(crate) struct Flights {
     manifests: Mutex<Manifests>,
     blobs: Mutex<Blobs>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// Says what became of a fetch when it is dropped: also when the fetch panics or is stopped.
+struct Landing<L: FnOnce(Ended)> {
+    result: Result<()>,
+    land: Option<L>,
+}
+
+impl<L: FnOnce(Ended)> Landing<L> {
+    async fn after(mut self, fetch: impl Future<Output = Result<()>>) {
+        self.result = fetch.await;
+    }
+}
+
+impl<L: FnOnce(Ended)> Drop for Landing<L> {
+    fn drop(&mut self) {
+        let result = std::mem::replace(&mut self.result, Ok(()));
+        if let Some(land) = self.land.take() {
+            land(result.map_err(Arc::new));
+        }
+    }
 }
 
 impl Flights {
@@ -108,6 +132,28 @@ impl Flights {
 
     fn blobs(&self) -> std::sync::MutexGuard<'_, Blobs> {
         self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tasks(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out a fetch, and tells `land` what became of it; at once where nothing is carried out any more.
+    fn start(
+        &self,
+        fetch: impl Future<Output = Result<()>> + Send + 'static,
+        land: impl FnOnce(Ended) + Send + 'static,
+    ) {
+        let landing = Landing { result: Err(RegistryError::Interrupted), land: Some(land) };
+        let mut tasks = self.tasks();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(landing.after(fetch));
+    }
+
+    /// Ends whatever is on its way, and waits until what it had is let go. For when nobody asks for more.
+    pub(super) async fn stop(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks());
+        tasks.shutdown().await;
     }
 }
 
@@ -128,12 +174,12 @@ pub(crate) async fn manifest(
         } else {
             let (sender, outcome) = watch::channel(None);
             manifests.insert(key.clone(), outcome.clone());
-            let upstreams = Arc::clone(upstreams);
-            tokio::spawn(async move {
-                // On a task of its own, so that the table is tidied even if it panics.
-                let result = tokio::spawn(fetch).await.unwrap_or(Err(RegistryError::Interrupted));
-                upstreams.flights.manifests().remove(&key);
-                sender.send_replace(Some(result.map_err(Arc::new)));
+            // It may land at once, and then has to be taken out.
+            drop(manifests);
+            let own = Arc::clone(upstreams);
+            upstreams.flights.start(fetch, move |ended| {
+                own.flights.manifests().remove(&key);
+                sender.send_replace(Some(ended));
             });
             outcome
         }
@@ -161,12 +207,11 @@ pub(crate) fn blob<F: Future<Output = Result<()>> + Send + 'static>(
     }
     let transfer = Arc::new(Transfer::new(Progress::Asking));
     blobs.insert(key.clone(), Arc::clone(&transfer));
-    let (upstreams, own) = (Arc::clone(upstreams), Arc::clone(&transfer));
-    let fetch = fetch(Arc::clone(&transfer));
-    tokio::spawn(async move {
-        let result = tokio::spawn(fetch).await.unwrap_or(Err(RegistryError::Interrupted));
-        upstreams.flights.blobs().remove(&key);
-        own.end(result.map_err(Arc::new));
+    drop(blobs);
+    let (of, own) = (Arc::clone(upstreams), Arc::clone(&transfer));
+    upstreams.flights.start(fetch(Arc::clone(&transfer)), move |ended| {
+        of.flights.blobs().remove(&key);
+        own.end(ended);
     });
     transfer
 }
@@ -182,6 +227,14 @@ mod tests {
 
     fn is_too_many(error: &RegistryError) -> bool {
         matches!(error.innermost(), RegistryError::TooMany(_))
+    }
+
+    fn panics() -> Result<()> {
+        panic!("as a fetch must not")
+    }
+
+    fn is_interrupted(error: &RegistryError) -> bool {
+        matches!(error.innermost(), RegistryError::Interrupted)
     }
 
     #[tokio::test]
@@ -223,5 +276,34 @@ mod tests {
         manifest("other".to_owned()).await.unwrap().unwrap();
         let mut other = blob(MAX_FLIGHTS);
         assert!(other.wait_for(|progress| matches!(progress, Progress::Kept)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_on_its_way_after_a_stop_nor_after_a_panic() {
+        let upstreams = Arc::new(Upstreams::default());
+        let (repo, held) = ("a/b".parse::<RepoName>().unwrap(), Arc::new(()));
+        let never = |held: &Arc<()>| {
+            let held = Arc::clone(held);
+            async move {
+                std::future::pending::<()>().await;
+                drop(held);
+                Ok(())
+            }
+        };
+        let key = (repo.clone(), Digest::of(Algorithm::Sha256, b"x"));
+        let transfer = blob(&upstreams, key.clone(), |_| never(&held));
+        let (of, fetch) = (Arc::clone(&upstreams), never(&held));
+        let waiting = tokio::spawn(async move { manifest(&of, (repo, "v1".to_owned()), fetch).await });
+        while upstreams.flights.manifests().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        upstreams.stop().await;
+        assert_eq!(Arc::strong_count(&held), 1);
+        assert!(matches!(waiting.await.unwrap(), Err(error) if is_interrupted(&error)));
+        assert!(matches!(&*transfer.watch().borrow(), Progress::Failed(error) if is_interrupted(error)));
+        let mut panicking = blob(&upstreams, key, |_| async { panics() }).watch();
+        let failed = panicking.wait_for(|progress| matches!(progress, Progress::Failed(_))).await.unwrap();
+        assert!(matches!(&*failed, Progress::Failed(error) if is_interrupted(error)));
+        assert!(upstreams.flights.manifests().is_empty() && upstreams.flights.blobs().is_empty());
     }
 }

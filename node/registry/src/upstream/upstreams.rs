@@ -146,6 +146,11 @@ impl Upstreams {
         is_news
     }
 
+    /// Ends the fetches that are on their way, and waits until what they had is let go. For when no more will begin.
+    pub(crate) async fn stop(&self) {
+        self.flights.stop().await;
+    }
+
     pub(crate) fn count(&self, outcome: Outcome) {
         self.counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
