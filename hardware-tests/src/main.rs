@@ -17,12 +17,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use trustnet_image::inputs::SourceArgs;
+use trustnet_image::inputs::{BaseKind, SourceArgs};
+use trustnet_image::outputs;
 use trustnet_image::tree::Tree;
 
 use board::Board;
 use checks::{Check, Context};
-use image::Maker;
+use image::{Image, Maker};
 use report::{Outcome, Report};
 use target::Target;
 use vm::Vm;
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
         for check in checks::ALL {
             println!("{:<10} {}", check.name, check.promise);
         }
-        println!("same       two images of the same inputs are the same");
+        println!("same       two images of the same inputs are the same, and small enough");
         println!("cluster    four VMs agree, and survive the loss of one");
         return ExitCode::SUCCESS;
     }
@@ -133,22 +134,34 @@ fn run(args: &Args) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// Gathers the parts of the image, and looks whether they make the same one twice.
+/// Gathers the parts of the image, and looks whether they make the same one twice, and how large it is.
 fn make_image(args: &Args, dir: &Path, report: &mut Report) -> Result<Maker, Failure> {
     let sources = args.source.sources();
     let maker = Maker::new(&sources, dir)?;
     if wanted(args, "same") {
         report.check(&Target::Direct, "same", || {
-            let first = maker.make("same", "", Tree::new())?.sha256;
+            let Image { disk, sha256: first, .. } = maker.make("same", "", Tree::new())?;
             let second = maker.again(&sources)?.make("same", "", Tree::new())?.sha256;
-            if first == second {
-                Ok(format!("SHA-256 {first}"))
-            } else {
-                Err(format!("{first} and {second}").into())
+            if first != second {
+                return Err(format!("{first} and {second}").into());
             }
+            let (bytes, limit) =
+                (outputs::compress(&fs::read(disk)?)?.len(), compressed_bytes_max(sources.base));
+            if bytes > limit {
+                return Err(format!("compressed it has {bytes} bytes, and {limit} are allowed").into());
+            }
+            Ok(format!("SHA-256 {first}, compressed {bytes} bytes of {limit}"))
         });
     }
     Ok(maker)
+}
+
+/// The largest that an image may be, compressed, in bytes.
+fn compressed_bytes_max(base: BaseKind) -> usize {
+    match base {
+        BaseKind::Alpine => 80_000_000,
+        BaseKind::Debian => 40_000_000,
+    }
 }
 
 fn wanted(args: &Args, name: &str) -> bool {
