@@ -191,11 +191,13 @@ impl<'a> Reader<'a> {
                 section => format!("in [{section}]"),
             };
             let name: String = name.escape_debug().take(40).collect();
-            let problem = match nearest(&name, known) {
+            let near = nearest(&name, known);
+            let problem = match near {
                 Some(near) => format!("there is no setting `{name}` {place}; did you mean `{near}`?"),
                 None => format!("there is no setting `{name}` {place} (known: {})", known.join(", ")),
             };
-            self.is_unsure = true;
+            // What is like a setting of its own section was meant for that.
+            self.is_unsure |= near.is_none_or(|near| near == "node");
             self.add(&key.span(), problem, "it is left out");
         }
     }

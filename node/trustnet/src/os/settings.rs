@@ -195,8 +195,8 @@ fn read_wifi(reader: &mut Reader<'_>, root: Section<'_>) -> Option<Wifi> {
 }
 
 fn read_node(reader: &mut Reader<'_>, root: Section<'_>) -> Node {
-    let section = reader.section(root, "node", &["name", "join", "peers", "genesis", "keys"]);
     let before = reader.mistakes.len();
+    let section = reader.section(root, "node", &["name", "join", "peers", "genesis", "keys"]);
     let mut node = Node {
         is_unsure: false,
         name: reader.text(section, "name", "the name is made from the node's key", checks::node_name),

@@ -207,6 +207,7 @@ fn what_may_have_been_meant_for_the_node_makes_it_unsure() {
     // Values of other sections, where what was meant is plain.
     for text in [
         "hostname = 5",
+        "hostnme = \"x\"",
         "[log]\nremote = 7",
         "[wifi]\nssid = \"x\"\npassword = \"short\"",
         "[node]\nname = \"a\"",
