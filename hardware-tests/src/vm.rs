@@ -1,9 +1,11 @@
 //! A virtual machine that can be switched on and whose plug can be pulled.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use trustnet_image::vm::{self, Qemu};
@@ -22,6 +24,8 @@ const MEMORY_WITH_UEFI_MIB: u64 = 512;
 const MEMORY_IN_CLUSTER_MIB: u64 = 320;
 /// Size of the disk: an emulated SD card must have a power of two.
 const DISK: &str = "2G";
+/// How often a free port is asked for until it is a new one.
+const PORT_TRIES: u32 = 1_000;
 /// Ports that the firewall must not open, and that lead to it from outside all the same: what people run (FTP, telnet, web,
 /// NFS, databases), the registry's, which is off, and the neighbours of the node's.
 pub const CLOSED_PORTS: [u16; 14] =
@@ -34,7 +38,7 @@ pub struct Ports {
     pub ssh: u16,
     /// To the RPC.
     pub rpc: u16,
-    /// To [`CLOSED_PORTS`].
+    /// To [`CLOSED_PORTS`]; 0 where none leads.
     pub closed: [u16; CLOSED_PORTS.len()],
 }
 
@@ -58,7 +62,8 @@ impl Vm {
         fs::create_dir_all(dir)?;
         make_disk(target, image, dir)?;
         let mut ports = Ports { ssh: free_port()?, rpc: free_port()?, closed: [0; CLOSED_PORTS.len()] };
-        for port in &mut ports.closed {
+        // Machines of a network are not scanned.
+        for port in ports.closed.iter_mut().filter(|_| lan.is_none()) {
             *port = free_port()?;
         }
         let arguments = arguments(target, image, dir, ports, lan, &qemu);
@@ -148,8 +153,18 @@ fn make_disk(target: &Target, image: &Image, dir: &Path) -> Result<(), Failure> 
     Ok(())
 }
 
+/// A port that is free, and that this program has not had before: QEMU takes it a while later, and the system may well give
+/// the same one out twice until then.
 fn free_port() -> Result<u16, Failure> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..PORT_TRIES {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        if given.insert(port) {
+            return Ok(port);
+        }
+    }
+    Err("this host has no free ports left".into())
 }
 
 /// QEMU's command line (recipes: docs/ARCHITECTURE.md, "The image").
@@ -165,8 +180,8 @@ fn arguments(
     let disk =
         format!("format={},file={},cache=writeback", disk_format(target), path(&disk_path(target, dir)));
     let forward = |host: u16, guest: u16| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
-    let closed: String =
-        ports.closed.iter().zip(CLOSED_PORTS).map(|(host, guest)| forward(*host, guest)).collect();
+    let closed = ports.closed.iter().zip(CLOSED_PORTS).filter(|(host, _)| **host != 0);
+    let closed: String = closed.map(|(host, guest)| forward(*host, guest)).collect();
     let out = format!("user,id=out{}{}{closed}", forward(ports.ssh, 22), forward(ports.rpc, 26657));
     let console = format!("file,id=console,append=on,path={}", path(&dir.join("console.log")));
     let mut words: Vec<String> = Vec::new();

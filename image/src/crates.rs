@@ -112,7 +112,10 @@ mod tests {
         );
         assert_eq!(reason("warning: old\nerror: no lock\n\nCaused by:\n"), "error: no lock");
         assert_eq!(reason("killed\n"), "killed");
-        let nowhere = crates(tempfile::tempdir().unwrap().path()).unwrap_err().to_string();
+        // Not an empty folder: cargo would look above it.
+        let broken = tempfile::tempdir().unwrap();
+        std::fs::write(broken.path().join("Cargo.toml"), "[").unwrap();
+        let nowhere = crates(broken.path()).unwrap_err().to_string();
         assert!(nowhere.starts_with("cargo tree failed: error: "), "{nowhere}");
     }
 

@@ -10,7 +10,7 @@ use trustnet_image::build::Settings;
 use trustnet_image::cache::sha256_hex;
 use trustnet_image::crates;
 use trustnet_image::fat;
-use trustnet_image::inputs::{Inputs, SourceArgs};
+use trustnet_image::inputs::{BaseKind, Inputs, SourceArgs};
 use trustnet_image::outputs;
 use trustnet_image::screen::Screen;
 use trustnet_image::sign;
@@ -47,6 +47,9 @@ pub struct BuildArgs {
 const NOBODY: &str = "nobody will be able to log in, because no SSH key was given. Build it with --ssh-key ~/.ssh/id_ed25519.pub, \
                       or put the key into [ssh] keys of trustnet.toml on the card before you start it";
 
+/// What a build with Wi-Fi on a base without it says.
+const NO_WIFI: &str = "[wifi] will not be used, because the base debian has no wpa_supplicant. Plug in a cable, or leave out --base debian";
+
 /// A public key as one line, as the node takes it.
 pub fn read_public_key(path: &Path) -> Result<String, Failure> {
     let text = fs::read_to_string(path).map_err(|why| format!("cannot read {}: {why}", path.display()))?;
@@ -68,8 +71,9 @@ pub fn read_public_key(path: &Path) -> Result<String, Failure> {
     Ok(checks::ssh_key(text.trim()).map_err(wrong)?)
 }
 
-/// The text of a `trustnet.toml` in which the node will find no mistake, and whether anybody can log in with it.
-fn read_config(path: &Path) -> Result<(String, bool), Failure> {
+/// A `trustnet.toml` in which the node will find no mistake but those of the base that it is for: its text, and what it asks
+/// for.
+fn read_config(path: &Path) -> Result<(String, settings::Settings), Failure> {
     let bytes = fs::read(path).map_err(|why| format!("cannot read {}: {why}", path.display()))?;
     let (settings, mistakes) = settings::parse(&bytes);
     if !mistakes.is_empty() {
@@ -77,15 +81,22 @@ fn read_config(path: &Path) -> Result<(String, bool), Failure> {
         return Err(format!("{} has mistakes; correct them:\n{}", path.display(), listed.trim_end()).into());
     }
     let text = String::from_utf8(bytes).map_err(|why| format!("cannot read {}: {why}", path.display()))?;
-    Ok((text, !settings.ssh_keys.is_empty()))
+    Ok((text, settings))
 }
 
-/// What the card is to say, and whether anybody can log in with it.
-fn read_settings(args: &BuildArgs) -> Result<(Settings, bool), Failure> {
+/// What the card is to say, and what its owner should know of that.
+fn read_settings(args: &BuildArgs, base: BaseKind) -> Result<(Settings, Vec<String>), Failure> {
     let ssh_key = args.ssh_key.as_deref().map(read_public_key).transpose()?;
     let config = args.config.as_deref().map(read_config).transpose()?;
-    let can_log_in = ssh_key.is_some() || config.as_ref().is_some_and(|(_, has_keys)| *has_keys);
-    Ok((Settings { config: config.map(|(text, _)| text), ssh_key, ..Settings::default() }, can_log_in))
+    let asks = |what: fn(&settings::Settings) -> bool| config.as_ref().is_some_and(|(_, asked)| what(asked));
+    let mut notes = Vec::new();
+    if ssh_key.is_none() && !asks(|asked| !asked.ssh_keys.is_empty()) {
+        notes.push(NOBODY.to_owned());
+    }
+    if base == BaseKind::Debian && asks(|asked| asked.wifi.is_some()) {
+        notes.push(NO_WIFI.to_owned());
+    }
+    Ok((Settings { config: config.map(|(text, _)| text), ssh_key, ..Settings::default() }, notes))
 }
 
 /// Refuses a place that cannot be written to before minutes of work have gone into what is to lie there.
@@ -111,12 +122,8 @@ fn check_place(out: &Path) -> Result<(), Failure> {
 pub fn run(args: &BuildArgs) -> Result<(), Failure> {
     let screen = if args.json { Screen::quiet() } else { Screen::stderr() };
     check_place(&args.out)?;
-    let (settings, can_log_in) = read_settings(args)?;
-    let mut notes = Vec::new();
-    if !can_log_in {
-        notes.push(NOBODY.to_owned());
-    }
     let sources = args.source.sources();
+    let (settings, mut notes) = read_settings(args, sources.base)?;
     let inputs = Inputs::gather(&sources, &screen)?;
     let (image, _) = inputs.image(&settings)?;
 
@@ -282,23 +289,28 @@ mod tests {
 
     #[test]
     fn an_image_into_which_nobody_can_log_in_is_known() {
-        let can_log_in = |option: &str, content: &str| {
+        let notes = |option: &str, content: &str, base| {
             let file = file(content);
             let line = Line::parse_from(["build", option, &file.path().to_string_lossy()]);
-            read_settings(&line.build).unwrap().1
+            read_settings(&line.build, base).unwrap().1
         };
-        assert!(!read_settings(&Line::parse_from(["build"]).build).unwrap().1);
-        assert!(!can_log_in("--config", "hostname = \"kitchen\"\n"));
-        assert!(can_log_in("--config", &format!("[ssh]\nkeys = [\"{}\"]\n", KEYS[0])));
-        assert!(can_log_in("--ssh-key", KEYS[0]));
+        let (alpine, debian) = (BaseKind::Alpine, BaseKind::Debian);
+        assert_eq!(read_settings(&Line::parse_from(["build"]).build, alpine).unwrap().1, [NOBODY]);
+        assert_eq!(notes("--config", "hostname = \"kitchen\"\n", debian), [NOBODY]);
+        let keys = format!("[ssh]\nkeys = [\"{}\"]\n", KEYS[0]);
+        assert!(notes("--config", &keys, debian).is_empty());
+        assert!(notes("--ssh-key", KEYS[0], debian).is_empty());
+        let wifi = format!("{keys}[wifi]\nssid = \"x\"\n");
+        assert!(notes("--config", &wifi, alpine).is_empty());
+        assert_eq!(notes("--config", &wifi, debian), [NO_WIFI]);
     }
 
     #[test]
     fn a_mistake_in_the_settings_is_found_before_the_card_is_made() {
-        let (text, has_keys) = read_config(file("hostname = \"kitchen\"\n").path()).unwrap();
-        assert_eq!((text.as_str(), has_keys), ("hostname = \"kitchen\"\n", false));
+        let (text, asked) = read_config(file("hostname = \"kitchen\"\n").path()).unwrap();
+        assert_eq!((text.as_str(), asked.ssh_keys.len()), ("hostname = \"kitchen\"\n", 0));
         let keys = format!("[ssh]\nkeys = [\"{}\"]\n", KEYS[0]);
-        assert!(read_config(file(&keys).path()).unwrap().1);
+        assert_eq!(read_config(file(&keys).path()).unwrap().1.ssh_keys.len(), 1);
         let typo = read_config(file("\nhostnme = \"kitchen\"\n").path()).unwrap_err().to_string();
         assert!(typo.contains("has mistakes; correct them:\ntrustnet.toml:2:1: "), "{typo}");
         assert!(read_config(file(&keys.replace("ssh-ed25519", "ssh-dss")).path()).is_err());

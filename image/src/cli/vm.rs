@@ -65,13 +65,18 @@ fn folder(given: Option<&PathBuf>) -> Result<PathBuf, Failure> {
     std::path::absolute(&folder).map_err(|why| format!("cannot find {}: {why}", folder.display()).into())
 }
 
+/// The option that further commands need: none if the folder is the usual one.
+fn folder_option(given: Option<&PathBuf>, folder: &Path) -> String {
+    given.map(|_| format!(" --folder {}", folder.display())).unwrap_or_default()
+}
+
 pub fn run(command: &VmCommand) -> Result<(), Failure> {
     match command {
         VmCommand::Create(args) => create::run(args),
         VmCommand::Start(args) => {
             let (folder, screen) = (folder(args.folder.as_ref())?, Screen::stderr());
             let machine = Machine::load(&folder, &args.name)?;
-            start(&machine, &folder, screen)
+            start(&machine, &folder, &folder_option(args.folder.as_ref(), &folder), screen)
         }
         VmCommand::Stop(args) => {
             let folder = folder(args.folder.as_ref())?;
@@ -99,8 +104,8 @@ pub fn run(command: &VmCommand) -> Result<(), Failure> {
     }
 }
 
-/// Starts a machine, and waits until it and its node answer.
-fn start(machine: &Machine, folder: &Path, screen: Screen) -> Result<(), Failure> {
+/// Starts a machine, and waits until it and its node answer. `option` is that of further commands.
+fn start(machine: &Machine, folder: &Path, option: &str, screen: Screen) -> Result<(), Failure> {
     machine.start(folder)?;
     screen.note(&format!("waiting for {}", machine.name));
     let took = machine.wait_for_ssh(folder, BOOT_LIMIT)?;
@@ -110,7 +115,7 @@ fn start(machine: &Machine, folder: &Path, screen: Screen) -> Result<(), Failure
     if let Some(line) = registry_line(machine) {
         say!("{line}");
     }
-    say!("  next: trustnet-image vm ssh {}", machine.name);
+    say!("  next: trustnet-image vm ssh {}{option}", machine.name);
     Ok(())
 }
 

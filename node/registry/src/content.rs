@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::digest::Digest;
 use crate::error::{RegistryError, Result};
 use crate::files::FileHandle;
-use crate::ingest::Ingest;
+use crate::ingest::{Complete, Ingest};
 use crate::journal::Change;
 use crate::meta::damaged::{self, Damage};
 use crate::meta::database::Durable;
@@ -24,13 +24,22 @@ impl Store {
     /// Ends an upload: what has arrived becomes a blob of `repo`, if its digest is `digest`.
     pub(crate) fn push_blob(&self, repo: &RepoName, ingest: Ingest, digest: Digest) -> Result<()> {
         let complete = ingest.complete(digest)?;
+        let deciding = complete.reserved.as_ref().map(|_| self.reservations.deciding());
+        let pushed = self.hold_blob(repo, &complete, digest);
+        // What was reserved first: it is held now.
+        drop(complete);
+        drop(deciding);
+        pushed
+    }
+
+    fn hold_blob(&self, repo: &RepoName, complete: &Complete, digest: Digest) -> Result<()> {
         let rules = self.rules();
         let is_held = self.meta.read(|view| blobs::size_in(view, repo, &digest))?.is_some();
         if !is_held {
             // Once more below: this time before the file has its name.
             self.room(repo, complete.reserved.as_deref())?.check(complete.len)?;
         }
-        self.place(&complete, || {
+        self.place(complete, || {
             self.change(|txn, changes| {
                 blobs::insert(txn, &digest, complete.len)?;
                 if blobs::link(txn, repo, &digest)? {

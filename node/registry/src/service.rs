@@ -24,7 +24,8 @@ use crate::tls::{Certificates, Keeper, TlsError, TlsSettings, now_seconds};
 use crate::upstream::{UpstreamSettingsError, Upstreams};
 
 /// How long what still works on the store, when all else has stopped, has to end: most often it writes a part of a file.
-const CLOSE_TIME: Duration = Duration::from_secs(30);
+/// With the grace of requests it stays below the 20 seconds after which the service's supervisor kills.
+const CLOSE_TIME: Duration = Duration::from_secs(8);
 
 /// Who may do what.
 #[derive(Clone, Debug, PartialEq, Eq)]

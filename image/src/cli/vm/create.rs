@@ -9,7 +9,7 @@ use trustnet_image::screen::Screen;
 use trustnet_image::tree::Tree;
 use trustnet_image::vm::{self, Forward, Machine, Place, Plan, VmError, Wanted};
 
-use super::{BOOT_LIMIT, Failure, NameArgs, folder, say, sizes, start};
+use super::{BOOT_LIMIT, Failure, NameArgs, folder, folder_option, say, sizes, start};
 use crate::cli::build::read_public_key;
 use crate::cli::say::ReaderGone;
 
@@ -75,13 +75,16 @@ pub fn run(args: &CreateArgs) -> Result<(), Failure> {
     vm::check_disk(plan.disk_mib, inputs.base.image_bytes)?;
     let created = make(args, &place, &plan, &inputs, screen)?;
     drop(place);
+    let option = folder_option(args.name.folder.as_ref(), &folder);
     if args.no_start {
-        say!("next: trustnet-image vm start {}", created[0].name);
+        say!("next:");
+        for machine in &created {
+            say!("  trustnet-image vm start {}{option}", machine.name);
+        }
         return Ok(());
     }
-    let option = args.name.folder.as_ref().map(|_| folder.as_path());
-    first_start(&created, &folder, screen)
-        .map_err(|why| if why.is::<ReaderGone>() { why } else { not_started(&created, option, &*why) })
+    first_start(&created, &folder, &option, screen)
+        .map_err(|why| if why.is::<ReaderGone>() { why } else { not_started(&created, &option, &*why) })
 }
 
 /// Who is made, with which number and ports.
@@ -179,9 +182,9 @@ fn make(
 }
 
 /// Starts new machines; a network counts as started when its nodes are in agreement.
-fn first_start(created: &[Machine], folder: &Path, screen: Screen) -> Result<(), Failure> {
+fn first_start(created: &[Machine], folder: &Path, option: &str, screen: Screen) -> Result<(), Failure> {
     let [first, _, ..] = created else {
-        return created.iter().try_for_each(|machine| start(machine, folder, screen));
+        return created.iter().try_for_each(|machine| start(machine, folder, option, screen));
     };
     let since = Instant::now();
     for machine in created {
@@ -208,14 +211,13 @@ fn first_start(created: &[Machine], folder: &Path, screen: Screen) -> Result<(),
         agreed.height,
         since.elapsed().as_secs()
     );
-    say!("  next: trustnet-image vm ssh {}", first.name);
+    say!("  next: trustnet-image vm ssh {}{option}", first.name);
     Ok(())
 }
 
-/// Why machines were made, but do not run as they should, and what can be done with them; `folder` if they are not in the
-/// usual one.
-fn not_started(created: &[Machine], folder: Option<&Path>, why: &dyn std::error::Error) -> Failure {
-    let option = folder.map(|folder| format!(" --folder {}", folder.display())).unwrap_or_default();
+/// Why machines were made, but do not run as they should, and what can be done with them. `option` is that of further
+/// commands.
+fn not_started(created: &[Machine], option: &str, why: &dyn std::error::Error) -> Failure {
     let lines = |command: &str| {
         let line = |machine: &Machine| format!("\n    trustnet-image vm {command} {}{option}", machine.name);
         created.iter().map(line).collect::<String>()
@@ -290,11 +292,11 @@ mod tests {
     #[test]
     fn a_first_start_that_fails_says_what_there_is_and_how_to_go_on() {
         let created = [machine("home-1", 1), machine("home-2", 3)];
-        let text = not_started(&created, None, &VmError::Runs("x".into())).to_string();
+        let text = not_started(&created, "", &VmError::Runs("x".into())).to_string();
         for part in ["x runs", "home-1, home-2", "vm start home-2\n", "vm delete home-1\n", "vm status\n"] {
             assert!(text.contains(part), "{text}");
         }
-        let text = not_started(&created, Some(Path::new("/vms")), &VmError::Runs("x".into())).to_string();
+        let text = not_started(&created, " --folder /vms", &VmError::Runs("x".into())).to_string();
         assert!(text.contains("vm start home-2 --folder /vms\n"), "{text}");
     }
 }

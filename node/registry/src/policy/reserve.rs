@@ -4,7 +4,7 @@
 //! What clients announce is not reserved: that would cost them nothing, and keep others from room that is there.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::quota::Room;
 use crate::access::RepoPattern;
@@ -39,12 +39,18 @@ impl Reserved {
 /// All room that is reserved.
 #[derive(Default)]
 pub(crate) struct Reservations {
-    /// Held while it is decided whether there is room for one more.
+    /// Held while it is decided whether there is room for one more, and while what was reserved becomes what is held: who
+    /// looked in between would count it twice.
     deciding: Mutex<()>,
     all: Mutex<Vec<Weak<Reserved>>>,
 }
 
 impl Reservations {
+    /// Keeps others from deciding.
+    pub(crate) fn deciding(&self) -> MutexGuard<'_, ()> {
+        self.deciding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn add(&self, reserved: &Arc<Reserved>) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|other| other.strong_count() > 0);
@@ -76,7 +82,7 @@ impl Reservations {
 impl Store {
     /// Reserves `bytes` for a copy in `repo`; gives also how much it may take.
     pub(crate) fn reserve(&self, repo: &RepoName, bytes: u64) -> Result<(Arc<Reserved>, Room)> {
-        let _deciding = self.reservations.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let _deciding = self.reservations.deciding();
         let room = self.upload_room(repo, None)?;
         room.check(bytes)?;
         self.check_floor(bytes)?;

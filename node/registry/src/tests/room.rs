@@ -1,6 +1,7 @@
 //! Room for copies: others make way for them, and what is reserved for one nothing else takes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::Duration;
 
 use super::common::{LEASE, content, fresh, has_blob, push_blob, repo, sha256, tagged};
@@ -149,5 +150,28 @@ fn what_is_reserved_is_nobody_elses() {
         drop(second);
         push_blob(&store, &repo("up/c"), &other).unwrap();
         assert_eq!(store.reservations.left(), 0);
+    }
+}
+
+#[test]
+fn two_copies_that_fit_are_both_held_when_they_end_at_once() {
+    for round in 0..40 {
+        let (_, _, store) = fresh();
+        govern(&store, "[[quota]]\nrepositories = \"up/*\"\nmax = 20000");
+        let ends_at_once = Barrier::new(2);
+        let copy = |of: &str, seed: u64| {
+            let layer = content(seed, LAYER_BYTES);
+            let mut ingest = store.uploads.scratch(UploadId::random().unwrap(), Algorithm::Sha256).unwrap();
+            ingest.reserved = Some(reserve(&store, of).unwrap());
+            ingest.append(&layer).unwrap();
+            ends_at_once.wait();
+            store.push_blob(&repo(of), ingest, sha256(&layer))
+        };
+        thread::scope(|scope| {
+            let first = scope.spawn(|| copy("up/a", 2 * round));
+            let second = scope.spawn(|| copy("up/b", 2 * round + 1));
+            first.join().unwrap().unwrap();
+            second.join().unwrap().unwrap();
+        });
     }
 }
